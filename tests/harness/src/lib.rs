@@ -1,0 +1,1 @@
+//! Starts clusters of real parts for the tests, the demo and `make up`.
