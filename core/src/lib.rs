@@ -1,1 +1,6 @@
-//! Placeholder until the first module lands.
+//! What both sides of Miroir must agree on, and everything that can be decided without I/O.
+
+pub mod control;
+pub mod error;
+pub mod shard;
+pub mod table;

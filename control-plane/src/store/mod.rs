@@ -1,0 +1,273 @@
+//! The task store: all state that must survive a restart, and that several control planes will share.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use miroir_core::control::PartOutcome;
+use miroir_core::error::ApiError;
+use miroir_core::shard::ShardId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// What every backend can do. Each method is one transaction.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The topology as last saved; `None` on a new store.
+    async fn topology(&self) -> Result<Option<Topology>, StoreError>;
+    /// Saves the topology.
+    async fn save_topology(&self, topology: &Topology) -> Result<(), StoreError>;
+
+    /// The newest epoch; `None` on a new store.
+    async fn current_epoch(&self) -> Result<Option<EpochRecord>, StoreError>;
+    /// Adds an epoch. Its number must be one more than the newest.
+    async fn add_epoch(&self, epoch: &EpochRecord) -> Result<(), StoreError>;
+    /// From here no write routed under an epoch below `epoch` is registered.
+    async fn retire_epochs_below(&self, epoch: u64) -> Result<(), StoreError>;
+
+    /// The replicas that missed writes, by node id.
+    async fn stale_replicas(&self) -> Result<BTreeMap<String, BTreeSet<ShardId>>, StoreError>;
+    /// Marks replicas stale.
+    async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    /// Marks replicas clean again.
+    async fn mark_clean(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+
+    /// All indexes, by uid.
+    async fn indexes(&self) -> Result<BTreeMap<String, IndexRecord>, StoreError>;
+    /// One index.
+    async fn index(&self, uid: &str) -> Result<Option<IndexRecord>, StoreError>;
+    /// Adds or replaces an index.
+    async fn save_index(&self, index: &IndexRecord) -> Result<(), StoreError>;
+    /// Forgets an index. Nothing happens if it isn't there.
+    async fn delete_index(&self, uid: &str) -> Result<(), StoreError>;
+
+    /// The settings version that each node was last seen to hold of an index, by node id.
+    async fn node_settings_versions(&self, index: &str) -> Result<BTreeMap<String, u64>, StoreError>;
+    /// Records that a node holds a settings version of an index.
+    async fn set_node_settings_version(&self, index: &str, node: &str, version: u64) -> Result<(), StoreError>;
+
+    /// Allots the next task uid and saves the task. With a fence, in the same transaction: fails with
+    /// [`StoreError::EpochRetired`] and does nothing if the fence's epoch is retired, else marks its replicas stale.
+    async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError>;
+    /// One task.
+    async fn task(&self, uid: u64) -> Result<Option<TaskRecord>, StoreError>;
+    /// A page of tasks, newest first unless reversed.
+    async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, StoreError>;
+    /// Up to `limit` tasks that are neither succeeded, failed nor canceled, oldest first.
+    async fn unfinished_tasks(&self, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
+    /// Replaces a task.
+    async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError>;
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The write was routed under an epoch that is retired.
+    #[error("epoch {0} is retired")]
+    EpochRetired(u64),
+    /// The store was written by a newer Miroir.
+    #[error("the store has schema version {found}, this Miroir knows versions up to {known}: run a newer Miroir")]
+    TooNew {
+        /// The version found.
+        found: u64,
+        /// The newest version this program knows.
+        known: u64,
+    },
+    /// The backend failed.
+    #[error("task store: {0}")]
+    Backend(String),
+}
+
+/// What of the topology may not change by a mere change of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Topology {
+    /// S.
+    pub shards: ShardId,
+    /// RF: copies of a shard inside a group.
+    pub replication_factor: usize,
+    /// The nodes, in the order in which the routing table lists them.
+    pub nodes: Vec<NodeRecord>,
+}
+
+/// A node of the topology.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its name.
+    pub id: String,
+    /// Where it is.
+    pub url: String,
+    /// The replica group it belongs to.
+    pub group: String,
+    /// Its share of the shards relative to the other nodes of its group.
+    pub weight: f64,
+    /// An Envoy cluster that the mesh already has for it; without it Miroir serves one by CDS.
+    pub cluster: Option<String>,
+}
+
+/// One version of the placement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Its number; the first is 1.
+    pub epoch: u64,
+    /// Per group (by id) and shard the owners, by node id, in rendezvous order.
+    pub owners: BTreeMap<String, Vec<Vec<String>>>,
+}
+
+/// An index as the user sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexRecord {
+    /// Its uid.
+    pub uid: String,
+    /// Its primary key; `None` until the first document.
+    pub primary_key: Option<String>,
+    /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When its documents or settings last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+    /// Its whole settings as `GET /indexes/{uid}/settings` shows them to the user.
+    pub settings: Value,
+    /// Grows with every change of the settings.
+    pub settings_version: u64,
+}
+
+/// What registration of a write checks and marks, atomically with the task.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// The epoch under which the write was routed.
+    pub epoch: u64,
+    /// Owners that missed it, with the shards they missed.
+    pub missed: Vec<(String, Vec<ShardId>)>,
+}
+
+/// A task before it has a uid.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// The index it is about, if it is about one.
+    pub index_uid: Option<String>,
+    /// Meilisearch's name of its type, as `documentAdditionOrUpdate`.
+    pub kind: String,
+    /// `enqueued`, or `failed` for a task that was refused from the start.
+    pub status: TaskStatus,
+    /// Meilisearch's `details`.
+    pub details: Value,
+    /// Why it failed.
+    pub error: Option<ApiError>,
+    /// What each node does for it.
+    pub parts: Vec<TaskPart>,
+}
+
+/// A task of the client's: one uid for what may be many tasks on nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Unique in the cluster, growing, from 0.
+    pub uid: u64,
+    /// See [`NewTask::index_uid`].
+    pub index_uid: Option<String>,
+    /// See [`NewTask::kind`].
+    pub kind: String,
+    /// Where it is in its life.
+    pub status: TaskStatus,
+    /// Meilisearch's `details`.
+    pub details: Value,
+    /// Why it failed.
+    pub error: Option<ApiError>,
+    /// What each node does for it.
+    pub parts: Vec<TaskPart>,
+    /// The task that canceled it.
+    pub canceled_by: Option<u64>,
+    /// When it was registered.
+    #[serde(with = "time::serde::rfc3339")]
+    pub enqueued_at: OffsetDateTime,
+    /// When the first node began with it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// When the last node was done with it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
+}
+
+/// What one node does for a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPart {
+    /// The node's id.
+    pub node: String,
+    /// Whether the part's count of documents goes into the client's task.
+    pub counted: bool,
+    /// The shards whose documents the part holds; empty for work that is not about documents.
+    pub shards: Vec<ShardId>,
+    /// The node's task, or why it has none.
+    pub outcome: PartOutcome,
+    /// Its state on the node when last asked.
+    pub status: TaskStatus,
+    /// The node's `details`, once finished.
+    #[serde(default)]
+    pub details: Value,
+    /// The node's `error`, if it failed.
+    #[serde(default)]
+    pub error: Value,
+}
+
+/// A task's status, by Meilisearch's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskStatus {
+    /// Not begun.
+    Enqueued,
+    /// Begun on at least one node.
+    Processing,
+    /// Done.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Canceled by a client.
+    Canceled,
+}
+
+/// Which tasks to list: Meilisearch's own filters, `None` where the client gave none.
+#[derive(Clone, Debug, Default)]
+pub struct TaskQuery {
+    /// At most so many.
+    pub limit: usize,
+    /// The first uid to list.
+    pub from: Option<u64>,
+    /// Oldest first.
+    pub reverse: bool,
+    /// Only these uids.
+    pub uids: Option<Vec<u64>>,
+    /// Only these statuses.
+    pub statuses: Option<Vec<TaskStatus>>,
+    /// Only these types.
+    pub types: Option<Vec<String>>,
+    /// Only of these indexes.
+    pub index_uids: Option<Vec<String>>,
+    /// Only those canceled by these.
+    pub canceled_by: Option<Vec<u64>>,
+    /// Bounds on the three dates.
+    pub dates: DateBounds,
+}
+
+/// Exclusive bounds on a task's dates.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct DateBounds {
+    pub before_enqueued_at: Option<OffsetDateTime>,
+    pub after_enqueued_at: Option<OffsetDateTime>,
+    pub before_started_at: Option<OffsetDateTime>,
+    pub after_started_at: Option<OffsetDateTime>,
+    pub before_finished_at: Option<OffsetDateTime>,
+    pub after_finished_at: Option<OffsetDateTime>,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<TaskRecord>,
+    /// How many match the query in all, whatever `limit` and `from`.
+    pub total: u64,
+    /// The uid from which the next page begins.
+    pub next: Option<u64>,
+}

@@ -1,0 +1,32 @@
+//! Which shard a document belongs to.
+
+use twox_hash::XxHash64;
+
+/// One of the S slots of the hash space.
+pub type ShardId = u32;
+
+/// The shard of the document whose id, as text, is `id`: `xxh64(id, seed 0) mod shards`.
+///
+/// `7` and `"7"` are one document to Meilisearch; as text they are one here too. `shards` is never 0 in a
+/// checked [`RoutingTable`](crate::table::RoutingTable); should it be, everything is in shard 0.
+pub fn shard_of(id: &str, shards: ShardId) -> ShardId {
+    let hash = XxHash64::oneshot(0, id.as_bytes());
+    hash.checked_rem(u64::from(shards)).unwrap_or(0) as ShardId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fixed_forever() {
+        // A change here would orphan every stored document.
+        assert_eq!(XxHash64::oneshot(0, b""), 0xef46_db37_51d8_e999);
+        assert_eq!(shard_of("7", 64), (XxHash64::oneshot(0, b"7") % 64) as ShardId);
+    }
+
+    #[test]
+    fn no_shards_is_no_panic() {
+        assert_eq!(shard_of("7", 0), 0);
+    }
+}

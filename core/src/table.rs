@@ -1,0 +1,270 @@
+//! The routing table: all that the filter needs to know of the cluster to plan a request.
+//!
+//! The control plane builds it and pushes it to every Envoy as the filter's configuration (JSON). It is read
+//! leniently: unknown fields are ignored, so that a newer control plane can talk to an older filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::shard::ShardId;
+
+/// The place of a node in [`RoutingTable::nodes`].
+pub type NodeIndex = usize;
+
+/// One version of the cluster's routing: immutable, shared by all requests that began under it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutingTable {
+    /// Grows by one with every table that the control plane publishes.
+    pub version: u64,
+    /// The version of the placement in this table; the fencing token of writes.
+    pub epoch: u64,
+    /// How many slots the hash space has. Fixed for the life of a cluster.
+    pub shards: ShardId,
+    /// Every node of every group.
+    pub nodes: Vec<Node>,
+    /// The replica groups; each holds every shard.
+    pub groups: Vec<Group>,
+    /// Replicas that missed a write and must not be read while a clean copy exists.
+    #[serde(default)]
+    pub stale: Vec<StaleReplicas>,
+    /// What planning and merging need to know of each index, by uid.
+    #[serde(default)]
+    pub indexes: BTreeMap<String, IndexFacts>,
+    /// How the filter reaches the control plane.
+    pub control_plane: ControlPlane,
+    /// Limits and policies that hold for the whole cluster.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+/// One Meilisearch instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name in the topology.
+    pub id: String,
+    /// The Envoy cluster that leads to it and to nothing else.
+    pub cluster: String,
+    /// The `:authority` of requests to it: host and port.
+    pub authority: String,
+    /// Whether the control plane's health checks see it.
+    pub up: bool,
+    /// Shards of which it may hold documents although it does not own them (the rest of a migration).
+    #[serde(default)]
+    pub leftovers: BTreeSet<ShardId>,
+}
+
+/// A set of nodes that holds every shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name in the topology.
+    pub id: String,
+    /// Per shard the nodes that a write goes to, in rendezvous order: the first is the primary.
+    pub owners: Vec<Vec<NodeIndex>>,
+    /// Per shard the nodes that may be read, where they differ from the owners (during a migration).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub readers: BTreeMap<ShardId, Vec<NodeIndex>>,
+}
+
+/// The shards for which a node missed writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleReplicas {
+    /// The node.
+    pub node: NodeIndex,
+    /// Its stale shards.
+    pub shards: BTreeSet<ShardId>,
+}
+
+/// The settings of an index that planning and merging depend on. These are the user's settings: what the nodes
+/// hold differs where Miroir needs more of them than the user does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IndexFacts {
+    /// The field that holds the document id; `None` until the first document.
+    pub primary_key: Option<String>,
+    /// `displayedAttributes`; `None` stands for `["*"]`.
+    pub displayed_attributes: Option<Vec<String>>,
+    /// `rankingRules`, in order.
+    pub ranking_rules: Vec<String>,
+    /// `distinctAttribute`.
+    pub distinct_attribute: Option<String>,
+    /// `faceting.maxValuesPerFacet`.
+    pub max_values_per_facet: usize,
+    /// `faceting.sortFacetValuesBy`: `alpha` or `count` by facet name or `*`.
+    pub sort_facet_values_by: BTreeMap<String, FacetOrder>,
+    /// `pagination.maxTotalHits`.
+    pub max_total_hits: usize,
+    /// Grows with every change of the index's settings.
+    pub settings_version: u64,
+}
+
+impl Default for IndexFacts {
+    fn default() -> Self {
+        IndexFacts {
+            primary_key: None,
+            displayed_attributes: None,
+            ranking_rules: ["words", "typo", "proximity", "attribute", "sort", "exactness"]
+                .map(String::from)
+                .to_vec(),
+            distinct_attribute: None,
+            max_values_per_facet: 100,
+            sort_facet_values_by: BTreeMap::new(),
+            max_total_hits: 1000,
+            settings_version: 0,
+        }
+    }
+}
+
+/// How the values of a facet are ordered before they are cut to `maxValuesPerFacet`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FacetOrder {
+    /// By value, ascending.
+    #[default]
+    Alpha,
+    /// By count, descending.
+    Count,
+}
+
+/// How the filter reaches the control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlPlane {
+    /// The Envoy cluster of the control plane.
+    pub cluster: String,
+    /// The `:authority` of requests to it.
+    pub authority: String,
+    /// Proves to the control plane that a call comes from a filter it configured.
+    pub token: String,
+}
+
+/// Limits and policies that hold for the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// How many owners of a shard in one group must enqueue a write; `None`: 1 for RF 1 and 2, a majority above.
+    pub write_quorum: Option<usize>,
+    /// What a search does about a shard of which no copy can be read.
+    pub unavailable_shard: UnavailableShard,
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// How long a node may take to answer a read, in milliseconds.
+    pub read_timeout_ms: u64,
+    /// How long a node may take to enqueue a write, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// How long the control plane may take, in milliseconds.
+    pub control_plane_timeout_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            write_quorum: None,
+            unavailable_shard: UnavailableShard::default(),
+            body_limit: 100 * 1024 * 1024,
+            read_timeout_ms: 30_000,
+            write_timeout_ms: 60_000,
+            control_plane_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// What a search does about a shard of which no copy can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnavailableShard {
+    /// Answers without it and names it in `X-Miroir-Degraded`.
+    #[default]
+    Partial,
+    /// Answers 503 `miroir_shard_unavailable`.
+    Error,
+}
+
+/// Why a routing table was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidTable(pub String);
+
+impl std::fmt::Display for InvalidTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "invalid routing table: {}", self.0)
+    }
+}
+
+impl std::error::Error for InvalidTable {}
+
+impl RoutingTable {
+    /// Reads a table and checks that all it refers to is there.
+    ///
+    /// # Errors
+    /// [`InvalidTable`] with the first thing that is wrong.
+    pub fn from_json(json: &[u8]) -> Result<RoutingTable, InvalidTable> {
+        let table: RoutingTable =
+            serde_json::from_slice(json).map_err(|error| InvalidTable(error.to_string()))?;
+        table.check()?;
+        Ok(table)
+    }
+
+    fn check(&self) -> Result<(), InvalidTable> {
+        if self.shards == 0 {
+            return Err(InvalidTable("it has no shards".into()));
+        }
+        if self.groups.is_empty() {
+            return Err(InvalidTable("it has no groups".into()));
+        }
+        let known = |owners: &[NodeIndex]| owners.iter().all(|&node| node < self.nodes.len());
+        for group in &self.groups {
+            if group.owners.len() != self.shards as usize {
+                return Err(InvalidTable(format!(
+                    "group {} places {} of {} shards",
+                    group.id,
+                    group.owners.len(),
+                    self.shards
+                )));
+            }
+            if group.owners.iter().any(Vec::is_empty) {
+                return Err(InvalidTable(format!("group {} has a shard without an owner", group.id)));
+            }
+            if !group.owners.iter().chain(group.readers.values()).all(|nodes| known(nodes)) {
+                return Err(InvalidTable(format!("group {} names an unknown node", group.id)));
+            }
+        }
+        if !self.stale.iter().all(|stale| known(&[stale.node])) {
+            return Err(InvalidTable("a stale replica is on an unknown node".into()));
+        }
+        Ok(())
+    }
+
+    /// The nodes of one group that a read of `shard` may go to, in rendezvous order.
+    pub fn readers<'t>(&'t self, group: &'t Group, shard: ShardId) -> &'t [NodeIndex] {
+        let owners = || group.owners.get(shard as usize).map_or(&[][..], Vec::as_slice);
+        group.readers.get(&shard).map_or_else(owners, Vec::as_slice)
+    }
+
+    /// Whether the replica of `shard` on `node` missed a write.
+    pub fn is_stale(&self, node: NodeIndex, shard: ShardId) -> bool {
+        self.stale.iter().any(|stale| stale.node == node && stale.shards.contains(&shard))
+    }
+
+    /// How many owners of a shard in one group must enqueue a write of `copies` copies.
+    pub fn write_quorum(&self, copies: usize) -> usize {
+        let default = if copies <= 2 { 1 } else { copies / 2 + 1 };
+        self.policy.write_quorum.unwrap_or(default).clamp(1, copies.max(1))
+    }
+}
+
+impl Policy {
+    /// [`Policy::read_timeout_ms`] as a duration.
+    pub fn read_timeout(&self) -> Duration {
+        Duration::from_millis(self.read_timeout_ms)
+    }
+
+    /// [`Policy::write_timeout_ms`] as a duration.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+
+    /// [`Policy::control_plane_timeout_ms`] as a duration.
+    pub fn control_plane_timeout(&self) -> Duration {
+        Duration::from_millis(self.control_plane_timeout_ms)
+    }
+}
