@@ -3,4 +3,5 @@
 pub mod control;
 pub mod error;
 pub mod shard;
+pub mod tag;
 pub mod table;
