@@ -1,0 +1,116 @@
+//! `/indexes/{uid}/search`, `/indexes/{uid}/facet-search` and `/multi-search`.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::invalid::{Body, Domain, Invalid};
+use super::request;
+use super::{IndexUid, Node, Payload};
+use crate::error::{ResponseError, Result};
+use crate::search::facet_search::{self, FacetSearchRequest, FacetSearchResponse};
+use crate::search::query::{self, Context, SearchResponse};
+use crate::search::request::SearchRequest;
+
+pub async fn get(
+    State(node): State<Node>,
+    uid: IndexUid,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<SearchResponse>> {
+    search(node, uid, SearchRequest::from_query(query.as_deref())?, &headers).await
+}
+
+pub async fn post(State(node): State<Node>, uid: IndexUid, payload: Payload) -> Result<Json<SearchResponse>> {
+    let request = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
+    search(node, uid, request, &payload.headers).await
+}
+
+async fn search(
+    node: Node,
+    IndexUid(uid): IndexUid,
+    request: SearchRequest,
+    headers: &HeaderMap,
+) -> Result<Json<SearchResponse>> {
+    let context = context(headers);
+    node.blocking(move |queue| Ok(Json(query::search(&uid, &queue.index(&uid)?, &request, context)?))).await
+}
+
+pub async fn facet_search(
+    State(node): State<Node>,
+    IndexUid(uid): IndexUid,
+    payload: Payload,
+) -> Result<Json<FacetSearchResponse>> {
+    let request: FacetSearchRequest = request::body(&payload.headers, &payload.bytes, Domain::FacetSearch)?;
+    node.blocking(move |queue| Ok(Json(facet_search::search(&queue.index(&uid)?, request)?))).await
+}
+
+#[derive(deserr::Deserr)]
+#[deserr(deny_unknown_fields)]
+struct MultiSearch {
+    queries: Vec<Value>,
+    #[deserr(default)]
+    federation: Option<Value>,
+}
+
+pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Result<Json<Value>> {
+    let request: MultiSearch = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
+    if request.federation.is_some() {
+        let message = "This node does not serve federated searches.";
+        return Err(ResponseError::new("feature_not_enabled", message));
+    }
+    let queries: Vec<_> = request
+        .queries
+        .into_iter()
+        .enumerate()
+        .map(|(number, query)| sub_query(number, query))
+        .collect::<Result<_>>()?;
+    let context = context(&payload.headers);
+    node.blocking(move |queue| {
+        let mut results = Vec::with_capacity(queries.len());
+        for (number, (uid, request)) in queries.into_iter().enumerate() {
+            let result = queue.index(&uid).and_then(|index| query::search(&uid, &index, &request, context));
+            // A missing index is part of a bad request here.
+            let result = result.map_err(|error| error.inside(&format!(".queries[{number}]")))?;
+            let mut view = json!({ "indexUid": uid });
+            if let (Value::Object(view), Value::Object(result)) = (&mut view, serde_json::to_value(result)?) {
+                view.extend(result);
+            }
+            results.push(view);
+        }
+        Ok(Json(json!({ "results": results })))
+    })
+    .await
+}
+
+/// Takes the index uid out of a query of a multi-search; what is left is a search.
+fn sub_query(number: usize, mut query: Value) -> Result<(String, SearchRequest)> {
+    let place = format!(".queries[{number}]");
+    let Some(uid) = query.as_object_mut().and_then(|query| query.remove("indexUid")) else {
+        let message = format!("Missing field `indexUid` inside `{place}`");
+        return Err(ResponseError::new("missing_index_uid", message));
+    };
+    let Value::String(uid) = uid else {
+        let message =
+            format!("Invalid value type at `{place}.indexUid`: expected a string, but found `{uid}`");
+        return Err(ResponseError::new("invalid_index_uid", message));
+    };
+    request::index_uid(&uid).map_err(|error| ResponseError {
+        message: format!("Invalid value at `{place}.indexUid`: {}", error.message),
+        ..error
+    })?;
+    let request = deserr::deserialize::<SearchRequest, _, Invalid<Body>>(query).map_err(|invalid| {
+        let mut error = invalid.into_error(Domain::Search);
+        error.message = error.message.replacen(" `.", &format!(" `{place}."), 1);
+        error
+    })?;
+    Ok((uid, request))
+}
+
+fn context(headers: &HeaderMap) -> Context {
+    let asked = headers.get("Meili-Include-Metadata").and_then(|value| value.to_str().ok());
+    let with_metadata = asked.is_some_and(|asked| asked == "1" || asked.eq_ignore_ascii_case("true"));
+    Context { request_uid: Uuid::now_v7(), with_metadata }
+}

@@ -1,0 +1,10 @@
+//! Searching an index.
+
+pub mod embedders;
+pub mod facet_search;
+pub mod facets;
+pub mod filter;
+pub mod format;
+pub mod hits;
+pub mod query;
+pub mod request;

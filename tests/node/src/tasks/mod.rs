@@ -1,0 +1,244 @@
+//! The asynchronous, in-order task queue.
+
+pub mod filter;
+pub mod process;
+pub mod queue;
+pub mod store;
+pub mod view;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::error::ResponseError;
+use crate::settings::Settings;
+
+/// A task's number in the queue.
+pub type TaskId = u32;
+
+/// One write, from the moment it was accepted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Task {
+    /// Its number in the queue.
+    pub uid: TaskId,
+    /// The batch that it was processed in.
+    pub batch_uid: Option<u32>,
+    /// The index it is about, if it is about one.
+    pub index_uid: Option<String>,
+    /// Where it stands.
+    pub status: Status,
+    /// What it does.
+    pub operation: Operation,
+    /// What it did, in Meilisearch's `details`.
+    pub details: Details,
+    /// Why it failed.
+    pub error: Option<ResponseError>,
+    /// The task that canceled it.
+    pub canceled_by: Option<TaskId>,
+    /// When it was accepted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub enqueued_at: OffsetDateTime,
+    /// When its batch started.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// When its batch ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
+    /// What the client wanted to find again in the task.
+    pub custom_metadata: Option<String>,
+}
+
+/// The `details` of a task.
+pub type Details = Map<String, Value>;
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// Accepted, not begun.
+    Enqueued,
+    /// Begun. Never stored: what a crash interrupts is still enqueued.
+    Processing,
+    /// Done.
+    Succeeded,
+    /// Refused; `error` says why.
+    Failed,
+    /// Taken back before it began.
+    Canceled,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// Makes an index.
+    IndexCreation {
+        /// Its primary key.
+        primary_key: Option<String>,
+    },
+    /// Changes an index's primary key, its uid, or both.
+    IndexUpdate {
+        /// The new primary key.
+        primary_key: Option<String>,
+        /// The new uid.
+        new_uid: Option<String>,
+    },
+    /// Removes an index and all it holds.
+    IndexDeletion,
+    /// Exchanges the documents and settings of pairs of indexes.
+    IndexSwap {
+        /// The pairs.
+        swaps: Vec<Swap>,
+    },
+    /// Adds documents, or updates them.
+    DocumentAddition {
+        /// What happens to a document that is already there.
+        method: AdditionMethod,
+        /// The file that holds the documents, as newline-delimited JSON.
+        payload: Uuid,
+        /// How many they are.
+        received: u64,
+        /// The primary key the request gave.
+        primary_key: Option<String>,
+    },
+    /// Removes documents by id.
+    DocumentDeletion {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// Removes the documents that match a filter.
+    DocumentDeletionByFilter {
+        /// The filter.
+        filter: Value,
+    },
+    /// Removes all documents.
+    DocumentClear,
+    /// Changes settings.
+    SettingsUpdate {
+        /// The changes.
+        settings: Box<Settings>,
+        /// A reset, which does not make the index when there is none.
+        is_reset: bool,
+    },
+    /// Takes back tasks that have not begun.
+    TaskCancelation {
+        /// The query string that chose them.
+        query: String,
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Forgets finished tasks.
+    TaskDeletion {
+        /// The query string that chose them.
+        query: String,
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// What happens to a document that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdditionMethod {
+    /// The new one takes its place.
+    Replace,
+    /// The new one's fields take the place of its own.
+    Update,
+}
+
+/// Two indexes to exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Their uids.
+    pub indexes: (String, String),
+    /// Whether the second does not exist and the first takes its name.
+    pub rename: bool,
+}
+
+impl Operation {
+    /// Meilisearch's name for it, the task's `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::IndexCreation { .. } => "indexCreation",
+            Self::IndexUpdate { .. } => "indexUpdate",
+            Self::IndexDeletion => "indexDeletion",
+            Self::IndexSwap { .. } => "indexSwap",
+            Self::DocumentAddition { .. } => "documentAdditionOrUpdate",
+            Self::DocumentDeletion { .. } | Self::DocumentDeletionByFilter { .. } | Self::DocumentClear => {
+                "documentDeletion"
+            }
+            Self::SettingsUpdate { .. } => "settingsUpdate",
+            Self::TaskCancelation { .. } => "taskCancelation",
+            Self::TaskDeletion { .. } => "taskDeletion",
+        }
+    }
+
+    /// The file that holds its documents.
+    pub fn payload(&self) -> Option<Uuid> {
+        match self {
+            Self::DocumentAddition { payload, .. } => Some(*payload),
+            _ => None,
+        }
+    }
+
+    /// The details of the task before it has begun.
+    pub fn details(&self) -> Details {
+        let details = match self {
+            Self::IndexCreation { primary_key } => json!({ "primaryKey": primary_key }),
+            Self::IndexUpdate { primary_key, new_uid: None } => json!({ "primaryKey": primary_key }),
+            Self::IndexUpdate { primary_key, new_uid: Some(new_uid) } => {
+                json!({ "primaryKey": primary_key, "newIndexUid": new_uid })
+            }
+            Self::IndexDeletion | Self::DocumentClear => json!({ "deletedDocuments": null }),
+            Self::IndexSwap { swaps } => {
+                let swaps: Vec<_> = swaps
+                    .iter()
+                    .map(|swap| json!({ "indexes": [swap.indexes.0, swap.indexes.1], "rename": swap.rename }))
+                    .collect();
+                json!({ "swaps": swaps })
+            }
+            Self::DocumentAddition { received, .. } => {
+                json!({ "receivedDocuments": received, "indexedDocuments": null })
+            }
+            Self::DocumentDeletion { ids } => {
+                json!({ "providedIds": ids.len(), "deletedDocuments": null, "originalFilter": null })
+            }
+            Self::DocumentDeletionByFilter { filter } => {
+                json!({ "providedIds": 0, "deletedDocuments": null, "originalFilter": filter.to_string() })
+            }
+            Self::SettingsUpdate { settings, .. } => serde_json::to_value(settings).unwrap_or_default(),
+            Self::TaskCancelation { query, tasks } => {
+                json!({ "matchedTasks": tasks.len(), "canceledTasks": null, "originalFilter": query })
+            }
+            Self::TaskDeletion { query, tasks } => {
+                json!({ "matchedTasks": tasks.len(), "deletedTasks": null, "originalFilter": query })
+            }
+        };
+        match details {
+            Value::Object(details) => details,
+            _ => Details::new(),
+        }
+    }
+}
+
+impl Task {
+    /// Ends the task well, with what it did.
+    pub fn succeed(&mut self, done: impl IntoIterator<Item = (&'static str, u64)>) {
+        self.status = Status::Succeeded;
+        self.error = None;
+        for (name, count) in done {
+            self.details.insert(name.to_string(), count.into());
+        }
+    }
+
+    /// Ends the task badly. What it would have counted is nothing.
+    pub fn fail(&mut self, error: ResponseError) {
+        self.status = Status::Failed;
+        self.error = Some(error);
+        for counter in ["indexedDocuments", "deletedDocuments", "canceledTasks", "deletedTasks"] {
+            if let Some(count) = self.details.get_mut(counter) {
+                *count = 0.into();
+            }
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Carrying tasks out on the engine.
+
+use std::fs::File;
+
+use bumpalo::Bump;
+use memmap2::Mmap;
+use milli_core::documents::PrimaryKey;
+use milli_core::heed::RwTxn;
+use milli_core::progress::Progress;
+use milli_core::update::new::indexer::{self, DocumentDeletion, DocumentOperation};
+use milli_core::update::{self, ClearDocuments};
+use milli_core::vector::EmbeddingConfigs;
+use milli_core::{Filter, Index};
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use super::queue::{Batch, Queue};
+use super::store::TaskStore;
+use super::{AdditionMethod, Operation, Swap, Task};
+use crate::error::{ResponseError, Result};
+use crate::search::embedders;
+
+/// What became of a batch.
+#[derive(Default)]
+pub struct Processed {
+    /// Its tasks, all finished.
+    pub tasks: Vec<Task>,
+    /// What changes about the names of the indexes.
+    pub indexes: Vec<IndexChange>,
+    /// The folders of the indexes that no name leads to any more.
+    pub removed: Vec<Uuid>,
+}
+
+/// A change to the names of the indexes.
+#[derive(Debug, Clone)]
+pub enum IndexChange {
+    /// The name leads to this folder now.
+    Put(String, Uuid),
+    /// The name leads nowhere now.
+    Delete(String),
+}
+
+impl IndexChange {
+    /// Writes it down.
+    pub fn apply(&self, store: &TaskStore, wtxn: &mut RwTxn) -> Result<()> {
+        match self {
+            Self::Put(uid, folder) => store.put_index(wtxn, uid, *folder),
+            Self::Delete(uid) => store.delete_index(wtxn, uid).map(drop),
+        }
+    }
+}
+
+impl Queue {
+    /// Carries a batch out. An error means that the node has to try again, not that a task failed.
+    pub(super) fn process(&self, batch: Batch) -> Result<Processed> {
+        let mut processed = Processed { tasks: batch.tasks, ..Processed::default() };
+        if processed.tasks.iter().all(|task| matches!(task.operation, Operation::DocumentAddition { .. })) {
+            self.add_documents(&mut processed)?;
+            return Ok(processed);
+        }
+        let mut tasks = std::mem::take(&mut processed.tasks);
+        for task in &mut tasks {
+            if let Err(error) = self.carry_out(task, &mut processed) {
+                self.unless_stopping(&error)?;
+                processed.indexes.clear();
+                processed.removed.clear();
+                task.fail(error);
+            }
+        }
+        processed.tasks = tasks;
+        Ok(processed)
+    }
+
+    /// Work that the shutdown interrupted has not failed.
+    fn unless_stopping(&self, error: &ResponseError) -> Result<()> {
+        if self.is_stopping() { Err(error.clone()) } else { Ok(()) }
+    }
+
+    fn carry_out(&self, task: &mut Task, processed: &mut Processed) -> Result<()> {
+        let operation = task.operation.clone();
+        let uid = task.index_uid.clone().unwrap_or_default();
+        match operation {
+            Operation::IndexCreation { primary_key } => {
+                if self.indexes.find(&self.store, &uid)?.is_some() {
+                    let message = format!("Index `{uid}` already exists.");
+                    return Err(ResponseError::new("index_already_exists", message));
+                }
+                let index = self.create_index(&uid, processed)?;
+                if let Some(primary_key) = primary_key {
+                    self.set_primary_key(&uid, &index, primary_key)?;
+                }
+                task.succeed([]);
+            }
+            Operation::IndexUpdate { primary_key, new_uid } => {
+                let index = self.index(&uid)?;
+                if let Some(new_uid) = new_uid.filter(|new_uid| *new_uid != uid) {
+                    if self.indexes.find(&self.store, &new_uid)?.is_some() {
+                        let message = format!("Index `{new_uid}` already exists.");
+                        return Err(ResponseError::new("index_already_exists", message));
+                    }
+                    processed.indexes.extend([
+                        IndexChange::Put(new_uid.clone(), self.folder(&uid)?),
+                        IndexChange::Delete(uid.clone()),
+                    ]);
+                    task.details.insert("oldIndexUid".to_string(), uid.clone().into());
+                }
+                if let Some(primary_key) = primary_key {
+                    self.set_primary_key(&uid, &index, primary_key)?;
+                }
+                task.succeed([]);
+            }
+            Operation::IndexDeletion => {
+                let index = self.index(&uid)?;
+                let documents = index.number_of_documents(&*index.read_txn()?)?;
+                processed.removed.push(self.folder(&uid)?);
+                processed.indexes.push(IndexChange::Delete(uid));
+                task.succeed([("deletedDocuments", documents)]);
+            }
+            Operation::IndexSwap { swaps } => {
+                processed.indexes = self.swap(&swaps)?;
+                task.succeed([]);
+            }
+            Operation::DocumentAddition { .. } => {}
+            Operation::DocumentDeletion { ids } => {
+                let index = self.index(&uid)?;
+                let documents = {
+                    let rtxn = index.read_txn()?;
+                    let external_ids = index.external_documents_ids();
+                    let mut documents = RoaringBitmap::new();
+                    for id in &ids {
+                        documents.extend(external_ids.get(&rtxn, id)?);
+                    }
+                    documents
+                };
+                let deleted = self.delete_documents(&uid, &index, documents)?;
+                task.succeed([("deletedDocuments", deleted)]);
+            }
+            Operation::DocumentDeletionByFilter { filter } => {
+                let index = self.index(&uid)?;
+                let documents = {
+                    let invalid = |error: milli_core::Error| {
+                        let error = ResponseError::in_index(&uid, error);
+                        if error.code == "invalid_search_filter" {
+                            error.with_code("invalid_document_filter")
+                        } else {
+                            error
+                        }
+                    };
+                    let rtxn = index.read_txn()?;
+                    match Filter::from_json(&filter).map_err(invalid)? {
+                        Some(filter) => filter.evaluate(&rtxn, &index).map_err(invalid)?,
+                        None => RoaringBitmap::new(),
+                    }
+                };
+                let deleted = self.delete_documents(&uid, &index, documents)?;
+                task.succeed([("deletedDocuments", deleted)]);
+            }
+            Operation::DocumentClear => {
+                let index = self.index(&uid)?;
+                let mut wtxn = index.write_txn()?;
+                let deleted = ClearDocuments::new(&mut wtxn, &index).execute()?;
+                wtxn.commit()?;
+                task.succeed([("deletedDocuments", deleted)]);
+            }
+            Operation::SettingsUpdate { settings, is_reset } => {
+                let index = match self.indexes.find(&self.store, &uid)? {
+                    Some(index) => index,
+                    None if is_reset => return Err(ResponseError::index_not_found(&uid)),
+                    None => self.create_index(&uid, processed)?,
+                };
+                self.update_settings(&uid, &index, |builder| settings.apply(builder))?;
+                task.succeed([]);
+            }
+            // Both only concern the store, which `finish` writes.
+            Operation::TaskCancelation { .. } | Operation::TaskDeletion { .. } => task.succeed([]),
+        }
+        Ok(())
+    }
+
+    /// Makes an index that gets its name when the batch is finished.
+    fn create_index(&self, uid: &str, processed: &mut Processed) -> Result<Index> {
+        let (folder, index) = self.indexes.create()?;
+        processed.indexes.push(IndexChange::Put(uid.to_string(), folder));
+        Ok(index)
+    }
+
+    fn folder(&self, uid: &str) -> Result<Uuid> {
+        let folder = self.store.index(&*self.store.read()?, uid)?;
+        folder.ok_or_else(|| ResponseError::index_not_found(uid))
+    }
+
+    fn swap(&self, swaps: &[Swap]) -> Result<Vec<IndexChange>> {
+        let mut folders = self.store.indexes(&*self.store.read()?)?;
+        let mut changes = Vec::new();
+        for Swap { indexes: (left, right), rename } in swaps {
+            let left_folder =
+                folders.get(left).copied().ok_or_else(|| ResponseError::index_not_found(left))?;
+            match (folders.get(right).copied(), rename) {
+                (Some(right_folder), false) => {
+                    folders.insert(left.clone(), right_folder);
+                    folders.insert(right.clone(), left_folder);
+                    changes.push(IndexChange::Put(left.clone(), right_folder));
+                    changes.push(IndexChange::Put(right.clone(), left_folder));
+                }
+                (None, true) => {
+                    folders.remove(left);
+                    folders.insert(right.clone(), left_folder);
+                    changes.push(IndexChange::Delete(left.clone()));
+                    changes.push(IndexChange::Put(right.clone(), left_folder));
+                }
+                (None, false) => return Err(ResponseError::index_not_found(right)),
+                (Some(_), true) => {
+                    let message = format!(
+                        "Cannot rename `{left}` to `{right}` as the index already exists. Hint: You can remove \
+                         `{right}` first and then do your remove."
+                    );
+                    return Err(ResponseError::new("index_already_exists", message));
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    fn set_primary_key(&self, uid: &str, index: &Index, primary_key: String) -> Result<()> {
+        self.update_settings(uid, index, |builder| builder.set_primary_key(primary_key))
+    }
+
+    fn update_settings(
+        &self,
+        uid: &str,
+        index: &Index,
+        change: impl FnOnce(&mut update::Settings),
+    ) -> Result<()> {
+        let mut wtxn = index.write_txn()?;
+        let mut builder = update::Settings::new(&mut wtxn, index, &self.indexer);
+        change(&mut builder);
+        let in_index = |error| ResponseError::in_index(uid, error);
+        builder.execute(|_step| {}, || self.is_stopping()).map_err(in_index)?;
+        Ok(wtxn.commit()?)
+    }
+
+    /// Additions to one index. Each task has its own outcome; what fails for all together is tried one by one.
+    fn add_documents(&self, processed: &mut Processed) -> Result<()> {
+        let Some(uid) = processed.tasks.first().and_then(|task| task.index_uid.clone()) else {
+            return Ok(());
+        };
+        let index = match self.indexes.find(&self.store, &uid)? {
+            Some(index) => index,
+            None => self.create_index(&uid, processed)?,
+        };
+        let Err(error) = self.index_documents(&uid, &index, &mut processed.tasks) else { return Ok(()) };
+        self.unless_stopping(&error)?;
+        match processed.tasks.as_mut_slice() {
+            [task] => task.fail(error),
+            tasks => {
+                for task in tasks {
+                    if let Err(error) = self.index_documents(&uid, &index, std::slice::from_mut(task)) {
+                        self.unless_stopping(&error)?;
+                        task.fail(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn index_documents(&self, uid: &str, index: &Index, tasks: &mut [Task]) -> Result<()> {
+        let in_index = |error| ResponseError::in_index(uid, error);
+        let mut payloads = Vec::with_capacity(tasks.len());
+        for task in tasks.iter() {
+            if let Operation::DocumentAddition { method, payload, .. } = &task.operation {
+                payloads.push((*method, self.map_payload(*payload)?));
+            }
+        }
+        let primary_key = tasks.first().and_then(|task| match &task.operation {
+            Operation::DocumentAddition { primary_key, .. } => primary_key.clone(),
+            _ => None,
+        });
+
+        let mut wtxn = index.write_txn()?;
+        let rtxn = index.read_txn()?;
+        let fields = index.fields_ids_map(&rtxn)?;
+        let mut new_fields = fields.clone();
+        let allocator = Bump::new();
+        let progress = Progress::default();
+        let is_stopping = || self.is_stopping();
+
+        let mut operations = DocumentOperation::new();
+        for (method, payload) in &payloads {
+            match method {
+                AdditionMethod::Replace => operations.replace_documents(payload).map_err(in_index)?,
+                AdditionMethod::Update => operations.update_documents(payload).map_err(in_index)?,
+            }
+        }
+        let (changes, outcomes, new_primary_key) = operations
+            .into_changes(
+                &allocator,
+                index,
+                &rtxn,
+                primary_key.as_deref(),
+                &mut new_fields,
+                &is_stopping,
+                progress.clone(),
+            )
+            .map_err(in_index)?;
+        let mut refusals = Vec::with_capacity(tasks.len());
+        let mut counts = Vec::with_capacity(tasks.len());
+        for outcome in outcomes {
+            counts.push(outcome.document_count);
+            refusals.push(outcome.error);
+        }
+        if refusals.iter().any(Option::is_none) {
+            indexer::index(
+                &mut wtxn,
+                index,
+                self.pool()?,
+                self.indexer.grenad_parameters(),
+                &fields,
+                new_fields,
+                new_primary_key,
+                &changes,
+                embedders::load(index, &rtxn)?,
+                &is_stopping,
+                &progress,
+            )
+            .map_err(in_index)?;
+            wtxn.commit()?;
+        }
+        for ((task, refusal), count) in tasks.iter_mut().zip(refusals).zip(counts) {
+            match refusal {
+                Some(refusal) => task.fail(refusal.into()),
+                None => task.succeed([("indexedDocuments", count)]),
+            }
+        }
+        Ok(())
+    }
+
+    fn map_payload(&self, payload: Uuid) -> Result<Mmap> {
+        let file = File::open(self.payload(payload))?;
+        // SAFETY: a payload is complete before its task is registered, and nothing writes to it afterwards.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file) }?;
+        Ok(map)
+    }
+
+    fn delete_documents(&self, uid: &str, index: &Index, documents: RoaringBitmap) -> Result<u64> {
+        let in_index = |error| ResponseError::in_index(uid, error);
+        let deleted = documents.len();
+        if deleted == 0 {
+            return Ok(0);
+        }
+        let mut wtxn = index.write_txn()?;
+        let rtxn = index.read_txn()?;
+        let fields = index.fields_ids_map(&rtxn)?;
+        let mut new_fields = fields.clone();
+        let Some(primary_key) = index.primary_key(&rtxn)? else { return Ok(0) };
+        let primary_key = PrimaryKey::new_or_insert(primary_key, &mut new_fields)
+            .map_err(|error| in_index(milli_core::Error::from(error)))?;
+
+        let allocator = Bump::new();
+        let mut deletion = DocumentDeletion::new();
+        deletion.delete_documents_by_docids(documents);
+        let changes = deletion.into_changes(&allocator, primary_key);
+        indexer::index(
+            &mut wtxn,
+            index,
+            self.pool()?,
+            self.indexer.grenad_parameters(),
+            &fields,
+            new_fields,
+            None,
+            &changes,
+            EmbeddingConfigs::default(),
+            &|| self.is_stopping(),
+            &Progress::default(),
+        )
+        .map_err(in_index)?;
+        wtxn.commit()?;
+        Ok(deleted)
+    }
+
+    fn pool(&self) -> Result<&milli_core::ThreadPoolNoAbort> {
+        self.indexer
+            .thread_pool
+            .as_ref()
+            .ok_or_else(|| ResponseError::internal("the indexing threads are gone"))
+    }
+}
