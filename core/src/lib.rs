@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod error;
+pub mod placement;
 pub mod shard;
 pub mod tag;
 pub mod table;
