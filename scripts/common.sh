@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# What the scripts share. Source it: . "$(dirname "$0")/common.sh"
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export TOOLS=$ROOT/.tools
+
+# One line for the person who waits: what is being done, and why.
+say() { printf '\033[1mmiroir:\033[0m %s\n' "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command quietly; shows all that it said only if it fails.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" -eq 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        have sudo || die "'$*' needs root: run it as root, then try again"
+        sudo "$@"
+    fi
+}
+
+# Installs those of the given Debian packages that are missing.
+apt_install() {
+    local missing=()
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    have apt-get || die "please install ${missing[*]} (this machine has no apt-get)"
+    say "installing Debian's ${missing[*]}"
+    quietly as_root apt-get update
+    quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+}
