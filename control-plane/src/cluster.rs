@@ -1,15 +1,21 @@
 //! The cluster as this control plane knows it: what it is configured to be, what the store holds, which nodes
 //! answer. From these it publishes routing tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use hmac::{Hmac, KeyInit, Mac};
+use miroir_core::placement::{Candidate, place};
 use miroir_core::table::RoutingTable;
-use tokio::sync::{RwLock, watch};
+use sha2::Sha256;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, RwLock, watch};
 
-use crate::config::Config;
+use crate::config::{Config, NodeConfig};
 use crate::node_client::NodeClient;
-use crate::store::{NodeRecord, Store};
+use crate::routing::{self, Inputs};
+use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
 
 /// Shared by every part of the control plane.
 pub struct Cluster {
@@ -21,9 +27,217 @@ pub struct Cluster {
     pub clients: BTreeMap<String, NodeClient>,
     /// The nodes in the order in which the routing table lists them.
     pub nodes: Vec<NodeRecord>,
-    /// Which nodes answer and are in step with the cluster's indexes and settings, by node id.
+    /// Which nodes answer and are in step with the cluster's indexes and settings, by node id. A node that was not
+    /// checked yet is not there.
     pub health: RwLock<BTreeMap<String, NodeHealth>>,
     /// Proves to us that a call comes from a filter that we configured.
     pub filter_token: String,
     table: watch::Sender<Arc<RoutingTable>>,
+    /// Held while a table is made, so that an older one never replaces a newer one.
+    publishing: Mutex<()>,
+}
+
+/// What our checks found of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Whether it answers and is in step with the cluster.
+    pub up: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Since when it is as it is.
+    pub since: OffsetDateTime,
+}
+
+/// Why a cluster could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store belongs to a cluster of another shape than the configuration's.
+    #[error("configuration: {0}")]
+    Contradiction(String),
+}
+
+impl Cluster {
+    /// Opens the cluster that the store holds, or begins a new one as configured.
+    ///
+    /// # Errors
+    /// If the store fails, or if it holds a cluster that the configuration contradicts.
+    pub async fn open(config: Config, store: Arc<dyn Store>) -> Result<Cluster, OpenError> {
+        let topology = open_topology(&config, &*store).await?;
+        if store.current_epoch().await?.is_none() {
+            store.add_epoch(&first_epoch(&topology)).await?;
+        }
+        let clients = topology
+            .nodes
+            .iter()
+            .map(|node| (node.id.clone(), NodeClient::new(&node.url, config.master_key.expose())))
+            .collect();
+        let filter_token = filter_token(&config);
+        let nobody = BTreeSet::new();
+        let table = build_table(&config, &*store, &topology.nodes, &filter_token, &nobody, now_ms()).await?;
+        Ok(Cluster {
+            nodes: topology.nodes,
+            clients,
+            health: RwLock::default(),
+            filter_token,
+            table: watch::Sender::new(Arc::new(table)),
+            publishing: Mutex::default(),
+            config,
+            store,
+        })
+    }
+
+    /// The routing table as last published.
+    pub fn table(&self) -> Arc<RoutingTable> {
+        self.table.borrow().clone()
+    }
+
+    /// Tells of each new routing table.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<RoutingTable>> {
+        self.table.subscribe()
+    }
+
+    /// Makes the routing table anew after something in the store or in the nodes' health has changed, and publishes
+    /// it if it differs.
+    ///
+    /// # Errors
+    /// If the store fails; the last table stays.
+    pub async fn publish(&self) -> Result<Arc<RoutingTable>, StoreError> {
+        let _one_at_a_time = self.publishing.lock().await;
+        let last = self.table();
+        let up = self.up().await;
+        let same_version =
+            build_table(&self.config, &*self.store, &self.nodes, &self.filter_token, &up, last.version).await?;
+        if same_version == *last {
+            return Ok(last);
+        }
+        let table = Arc::new(RoutingTable { version: last.version + 1, ..same_version });
+        self.table.send_replace(table.clone());
+        tracing::debug!(version = table.version, epoch = table.epoch, "published a routing table");
+        Ok(table)
+    }
+
+    async fn up(&self) -> BTreeSet<String> {
+        let health = self.health.read().await;
+        health.iter().filter(|(_, health)| health.up).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// The topology in the store; a new store gets it from the configuration. Where a node is may change at any time,
+/// for all else the store is right.
+async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, OpenError> {
+    let configured = Topology {
+        shards: config.shards,
+        replication_factor: config.replication_factor,
+        nodes: config.nodes.iter().map(node_record).collect(),
+    };
+    let Some(stored) = store.topology().await? else {
+        store.save_topology(&configured).await?;
+        return Ok(configured);
+    };
+    let topology = merge(&stored, &configured).map_err(OpenError::Contradiction)?;
+    if topology != stored {
+        store.save_topology(&topology).await?;
+    }
+    Ok(topology)
+}
+
+fn merge(stored: &Topology, configured: &Topology) -> Result<Topology, String> {
+    if configured.shards != stored.shards {
+        return Err(format!(
+            "`shards` is {}, but this cluster was made with {}, which is fixed for its life: set it back, or name \
+             another `task_store.path` for a new cluster",
+            configured.shards, stored.shards
+        ));
+    }
+    let by_config_alone = "the topology can't be changed by the configuration alone yet: set it back";
+    if configured.replication_factor != stored.replication_factor {
+        return Err(format!(
+            "`replication_factor` is {}, but this cluster has {}; {by_config_alone}",
+            configured.replication_factor, stored.replication_factor
+        ));
+    }
+    if let Some(node) = configured.nodes.iter().find(|node| stored.nodes.iter().all(|s| s.id != node.id)) {
+        return Err(format!("`nodes` has {}, which this cluster has not; {by_config_alone}", node.id));
+    }
+    let mut nodes = Vec::with_capacity(stored.nodes.len());
+    for old in &stored.nodes {
+        let Some(new) = configured.nodes.iter().find(|node| node.id == old.id) else {
+            return Err(format!("`nodes` lacks {}, which this cluster has; {by_config_alone}", old.id));
+        };
+        if (&new.group, new.weight) != (&old.group, old.weight) {
+            return Err(format!(
+                "node {} has group {} and weight {}, but in this cluster it has group {} and weight {}; \
+                 {by_config_alone}",
+                new.id, new.group, new.weight, old.group, old.weight
+            ));
+        }
+        nodes.push(new.clone());
+    }
+    Ok(Topology { nodes, ..stored.clone() })
+}
+
+fn node_record(node: &NodeConfig) -> NodeRecord {
+    NodeRecord {
+        id: node.id.clone(),
+        url: node.url.trim_end_matches('/').to_owned(),
+        group: node.group.clone(),
+        weight: node.weight,
+        cluster: node.cluster.clone(),
+    }
+}
+
+fn first_epoch(topology: &Topology) -> EpochRecord {
+    let mut groups: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
+    for node in &topology.nodes {
+        groups.entry(&node.group).or_default().push(Candidate { id: &node.id, weight: node.weight });
+    }
+    let owners = groups
+        .into_iter()
+        .map(|(group, candidates)| {
+            let placed = place(topology.shards, topology.replication_factor, &candidates, &[]);
+            let ids = |owners: Vec<usize>| owners.into_iter().map(|owner| candidates[owner].id.into()).collect();
+            (group.to_owned(), placed.into_iter().map(ids).collect())
+        })
+        .collect();
+    EpochRecord { epoch: 1, owners }
+}
+
+async fn build_table(
+    config: &Config,
+    store: &dyn Store,
+    nodes: &[NodeRecord],
+    filter_token: &str,
+    up: &BTreeSet<String>,
+    version: u64,
+) -> Result<RoutingTable, StoreError> {
+    let lost = || StoreError::Backend("the placement is gone".into());
+    let epoch = store.current_epoch().await?.ok_or_else(lost)?;
+    Ok(routing::build(Inputs {
+        version,
+        shards: config.shards,
+        nodes,
+        epoch: &epoch,
+        up,
+        stale: &store.stale_replicas().await?,
+        indexes: &store.indexes().await?,
+        filter_token,
+        policy: config.policy(),
+    }))
+}
+
+/// The same after a restart, since Envoys go on with the table they have.
+fn filter_token(config: &Config) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(config.admin_key.expose().as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(b"miroir filter token\0");
+    mac.update(config.master_key.expose().as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// Where versions begin: above all that an earlier run can have reached by adding one at a time.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,1 +1,17 @@
-//! Placeholder until the first module lands.
+//! Miroir's control plane: places shards on nodes, tells Envoy by xDS, keeps indexes and settings the same on
+//! all nodes, and answers the part of the Meilisearch API that touches neither documents nor search.
+
+pub mod admin;
+pub mod api;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod health;
+pub mod indexes;
+pub mod node_client;
+pub mod reconcile;
+mod routing;
+pub mod server;
+pub mod store;
+pub mod tasks;
+pub mod xds;

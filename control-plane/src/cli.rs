@@ -1,0 +1,66 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{config, server};
+
+/// Miroir's control plane: one Meilisearch endpoint over many nodes, through Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "miroir", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves Envoy (xDS, the Wasm module, the Meilisearch API but for documents and search) and operators (REST
+    /// under /_miroir, /metrics) until SIGTERM or SIGINT.
+    ///
+    /// Needs MIROIR_MASTER_KEY (the master key of all nodes) and MIROIR_ADMIN_KEY (the key of the REST API) in the
+    /// environment, or `master_key_file` and `admin_key_file` in the configuration. Every key of the configuration
+    /// can be set by the environment too: MIROIR_SHARDS for `shards`, MIROIR_TASK_STORE__PATH for
+    /// `task_store.path`, MIROIR_NODES__0__URL for the first node's `url`.
+    #[command(after_help = EXAMPLE)]
+    Serve {
+        /// The configuration.
+        #[arg(long, value_name = "FILE", env = "MIROIR_CONFIG", default_value = "miroir.yaml")]
+        config: PathBuf,
+        /// What to log: a level, or levels by module as in `info,miroir_control_plane::xds=debug`.
+        #[arg(long, value_name = "FILTER", env = "MIROIR_LOG", default_value = "info")]
+        log: String,
+    },
+}
+
+const EXAMPLE: &str = "\
+A configuration:
+  shards: 64
+  replication_factor: 2
+  nodes:
+    - {id: a, url: http://meilisearch-a:7700}
+    - {id: b, url: http://meilisearch-b:7700}
+    - {id: c, url: http://meilisearch-c:7700}
+  task_store: {backend: sqlite, path: /var/lib/miroir/miroir.db}
+  listen: {envoy: 0.0.0.0:18000, admin: 0.0.0.0:8080}
+  filter: {module: /usr/share/miroir/filter.wasm, source: remote}
+  standalone: {listen: 0.0.0.0:7700}";
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What kept it from its work, for a person.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve { config, log } => {
+                let filter = EnvFilter::try_new(&log).with_context(|| format!("--log {log}"))?;
+                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+                server::serve(config::load(&config, std::env::vars())?).await
+            }
+        }
+    }
+}

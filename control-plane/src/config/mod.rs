@@ -1,0 +1,261 @@
+//! The configuration: its keys, their defaults and what is allowed.
+
+mod check;
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use miroir_core::table::{Policy, UnavailableShard};
+use serde::Deserialize;
+
+pub use load::load;
+
+/// What `miroir serve` is configured to do. See `docs/configuration.md` for each key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// S. Fixed for the life of a cluster.
+    #[serde(default = "default_shards")]
+    pub shards: u32,
+    /// RF: copies of a shard inside a group.
+    #[serde(default = "default_replication_factor")]
+    pub replication_factor: usize,
+    /// How many groups the nodes form; only to have it checked.
+    #[serde(default)]
+    pub replica_groups: Option<usize>,
+    /// The Meilisearch instances.
+    pub nodes: Vec<NodeConfig>,
+    /// The master key of all nodes; never in the YAML.
+    #[serde(skip)]
+    pub master_key: Secret,
+    /// The key of our own REST API; never in the YAML.
+    #[serde(skip)]
+    pub admin_key: Secret,
+    /// A file that holds the master key.
+    #[serde(default)]
+    pub master_key_file: Option<PathBuf>,
+    /// A file that holds the admin key.
+    #[serde(default)]
+    pub admin_key_file: Option<PathBuf>,
+    /// Where state is kept.
+    #[serde(default)]
+    pub task_store: TaskStoreConfig,
+    /// Where we listen.
+    #[serde(default)]
+    pub listen: ListenConfig,
+    /// The Wasm module.
+    pub filter: FilterConfig,
+    /// Serve Envoy its listener too.
+    #[serde(default)]
+    pub standalone: Option<StandaloneConfig>,
+    /// See [`Policy::write_quorum`].
+    #[serde(default)]
+    pub write_quorum: Option<usize>,
+    /// See [`Policy::unavailable_shard`].
+    #[serde(default)]
+    pub unavailable_shard_policy: UnavailableShard,
+    /// See [`Policy::body_limit`].
+    #[serde(default = "default_body_limit")]
+    pub body_limit: usize,
+    /// How long others may take to answer.
+    #[serde(default)]
+    pub timeouts: TimeoutConfig,
+    /// How nodes are checked, by Envoy and by us.
+    #[serde(default)]
+    pub health: HealthConfig,
+}
+
+/// One Meilisearch instance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Its name.
+    pub id: String,
+    /// Where it is: scheme, host and port.
+    pub url: String,
+    /// Its replica group.
+    #[serde(default = "default_group")]
+    pub group: String,
+    /// Its share of the shards relative to the other nodes of its group.
+    #[serde(default = "default_weight")]
+    pub weight: f64,
+    /// An Envoy cluster that the mesh already has for it.
+    #[serde(default)]
+    pub cluster: Option<String>,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskStoreConfig {
+    /// What keeps it.
+    pub backend: Backend,
+    /// SQLite's file.
+    pub path: PathBuf,
+}
+
+impl Default for TaskStoreConfig {
+    fn default() -> Self {
+        TaskStoreConfig { backend: Backend::Sqlite, path: "miroir.db".into() }
+    }
+}
+
+/// What keeps the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// A file next to the one control plane there is.
+    Sqlite,
+}
+
+/// Where we listen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenConfig {
+    /// For all that Envoy talks to: xDS, the Meilisearch API's cold path, the filter's calls, the Wasm module.
+    pub envoy: SocketAddr,
+    /// For operators: REST under `/_miroir`, `/metrics`.
+    pub admin: SocketAddr,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        ListenConfig { envoy: ([0, 0, 0, 0], 18000).into(), admin: ([0, 0, 0, 0], 8080).into() }
+    }
+}
+
+/// The Wasm module.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilterConfig {
+    /// Its file: on our disk if Envoy fetches it from us, else on Envoy's.
+    pub module: PathBuf,
+    /// How Envoy comes by it.
+    #[serde(default)]
+    pub source: FilterSource,
+}
+
+/// How Envoy comes by the Wasm module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterSource {
+    /// It fetches it from our port.
+    #[default]
+    Remote,
+    /// It has it on its disk.
+    Local,
+}
+
+/// What is served by LDS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandaloneConfig {
+    /// The address on which Envoy answers clients.
+    pub listen: SocketAddr,
+}
+
+/// How long others may take to answer, in milliseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutConfig {
+    /// See [`Policy::read_timeout_ms`].
+    pub read_ms: u64,
+    /// See [`Policy::write_timeout_ms`].
+    pub write_ms: u64,
+    /// See [`Policy::control_plane_timeout_ms`].
+    pub control_plane_ms: u64,
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        let policy = Policy::default();
+        TimeoutConfig {
+            read_ms: policy.read_timeout_ms,
+            write_ms: policy.write_timeout_ms,
+            control_plane_ms: policy.control_plane_timeout_ms,
+        }
+    }
+}
+
+/// How nodes are checked, by Envoy and by us.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// The pause between two checks of a node.
+    pub interval_ms: u64,
+    /// How long a node may take to answer one.
+    pub timeout_ms: u64,
+    /// So many good answers in a row bring a node up.
+    pub healthy_threshold: u32,
+    /// So many bad answers in a row bring a node down.
+    pub unhealthy_threshold: u32,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        HealthConfig { interval_ms: 2_000, timeout_ms: 2_000, healthy_threshold: 1, unhealthy_threshold: 2 }
+    }
+}
+
+/// A key that must not turn up in a log.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(key: &str) -> Self {
+        Secret(key.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why a configuration was refused: the key, the value, and what is allowed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(pub String);
+
+impl Config {
+    /// The limits and policies that the filter is told.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            write_quorum: self.write_quorum,
+            unavailable_shard: self.unavailable_shard_policy,
+            body_limit: self.body_limit,
+            read_timeout_ms: self.timeouts.read_ms,
+            write_timeout_ms: self.timeouts.write_ms,
+            control_plane_timeout_ms: self.timeouts.control_plane_ms,
+        }
+    }
+}
+
+fn default_shards() -> u32 {
+    64
+}
+
+fn default_replication_factor() -> usize {
+    1
+}
+
+fn default_body_limit() -> usize {
+    Policy::default().body_limit
+}
+
+fn default_group() -> String {
+    "default".into()
+}
+
+fn default_weight() -> f64 {
+    1.0
+}

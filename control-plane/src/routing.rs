@@ -1,0 +1,179 @@
+//! The routing table that follows from the topology, the epoch, the indexes and the nodes' health.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::shard::ShardId;
+use miroir_core::table::{
+    ControlPlane, FacetOrder, Group, IndexFacts, Node, NodeIndex, Policy, RoutingTable, StaleReplicas,
+};
+use serde_json::Value;
+use url::Url;
+
+use crate::store::{EpochRecord, IndexRecord, NodeRecord};
+
+/// The Envoy cluster that leads to us: the one static cluster that Envoy's bootstrap must have.
+pub const CONTROL_PLANE_CLUSTER: &str = "miroir-control-plane";
+
+/// All that a routing table is made of.
+pub struct Inputs<'a> {
+    /// The table's version.
+    pub version: u64,
+    /// S.
+    pub shards: ShardId,
+    /// The nodes.
+    pub nodes: &'a [NodeRecord],
+    /// Who owns what.
+    pub epoch: &'a EpochRecord,
+    /// Which nodes may be read and written, by id.
+    pub up: &'a BTreeSet<String>,
+    /// Replicas that missed writes, by node id.
+    pub stale: &'a BTreeMap<String, BTreeSet<ShardId>>,
+    /// The indexes.
+    pub indexes: &'a BTreeMap<String, IndexRecord>,
+    /// What proves to us that a call comes from the filter.
+    pub filter_token: &'a str,
+    /// Limits and policies.
+    pub policy: Policy,
+}
+
+/// Builds the table.
+pub fn build(inputs: Inputs<'_>) -> RoutingTable {
+    let nodes = inputs.nodes;
+    let place: BTreeMap<&str, NodeIndex> =
+        nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
+    let places = |ids: &Vec<String>| ids.iter().filter_map(|id| place.get(id.as_str()).copied()).collect();
+    RoutingTable {
+        version: inputs.version,
+        epoch: inputs.epoch.epoch,
+        shards: inputs.shards,
+        nodes: nodes.iter().map(|node| table_node(node, inputs.up.contains(&node.id))).collect(),
+        groups: inputs
+            .epoch
+            .owners
+            .iter()
+            .map(|(id, owners)| Group {
+                id: id.clone(),
+                owners: owners.iter().map(places).collect(),
+                readers: BTreeMap::new(),
+            })
+            .collect(),
+        stale: inputs
+            .stale
+            .iter()
+            .filter(|(_, shards)| !shards.is_empty())
+            .filter_map(|(id, shards)| {
+                place.get(id.as_str()).map(|&node| StaleReplicas { node, shards: shards.clone() })
+            })
+            .collect(),
+        indexes: inputs.indexes.iter().map(|(uid, index)| (uid.clone(), facts(index))).collect(),
+        control_plane: ControlPlane {
+            cluster: CONTROL_PLANE_CLUSTER.into(),
+            authority: CONTROL_PLANE_CLUSTER.into(),
+            token: inputs.filter_token.into(),
+        },
+        policy: inputs.policy,
+    }
+}
+
+/// The Envoy cluster that leads to a node.
+pub fn cluster_name(node: &NodeRecord) -> String {
+    node.cluster.clone().unwrap_or_else(|| format!("miroir-node-{}", node.id))
+}
+
+fn table_node(node: &NodeRecord, up: bool) -> Node {
+    Node {
+        id: node.id.clone(),
+        cluster: cluster_name(node),
+        authority: authority(&node.url),
+        up,
+        leftovers: BTreeSet::new(),
+    }
+}
+
+/// What a client of `url` would send as `Host`.
+pub fn authority(url: &str) -> String {
+    // Only checked URLs are in a topology; `Url::authority` leaves out the scheme's own port, as clients do.
+    Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.authority().to_owned())
+}
+
+fn facts(index: &IndexRecord) -> IndexFacts {
+    let settings = &index.settings;
+    let defaults = IndexFacts::default();
+    let names = |value: &Value| -> Option<Vec<String>> {
+        value.as_array().map(|names| names.iter().filter_map(Value::as_str).map(String::from).collect())
+    };
+    let number = |value: &Value, default: usize| value.as_u64().map_or(default, |number| number as usize);
+    IndexFacts {
+        primary_key: index.primary_key.clone(),
+        displayed_attributes: names(&settings["displayedAttributes"])
+            .filter(|names| !names.iter().any(|name| name == "*")),
+        ranking_rules: names(&settings["rankingRules"]).unwrap_or(defaults.ranking_rules),
+        distinct_attribute: settings["distinctAttribute"].as_str().map(String::from),
+        max_values_per_facet: number(
+            &settings["faceting"]["maxValuesPerFacet"],
+            defaults.max_values_per_facet,
+        ),
+        sort_facet_values_by: settings["faceting"]["sortFacetValuesBy"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(facet, order)| {
+                let order = if order == "count" { FacetOrder::Count } else { FacetOrder::Alpha };
+                (facet.clone(), order)
+            })
+            .collect(),
+        max_total_hits: number(&settings["pagination"]["maxTotalHits"], defaults.max_total_hits),
+        settings_version: index.settings_version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn index(settings: Value) -> IndexRecord {
+        IndexRecord {
+            uid: "books".into(),
+            primary_key: Some("id".into()),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+            settings,
+            settings_version: 3,
+        }
+    }
+
+    #[test]
+    fn an_index_without_settings_has_the_defaults() {
+        let expected =
+            IndexFacts { primary_key: Some("id".into()), settings_version: 3, ..IndexFacts::default() };
+        assert_eq!(facts(&index(Value::Null)), expected);
+        assert_eq!(facts(&index(json!({"displayedAttributes": ["*"], "distinctAttribute": null}))), expected);
+    }
+
+    #[test]
+    fn settings_that_merging_needs_are_told_to_the_filter() {
+        let facts = facts(&index(json!({
+            "displayedAttributes": ["title"],
+            "rankingRules": ["words", "year:desc"],
+            "distinctAttribute": "isbn",
+            "faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"*": "alpha", "genre": "count"}},
+            "pagination": {"maxTotalHits": 50},
+        })));
+        assert_eq!(facts.displayed_attributes, Some(vec!["title".into()]));
+        assert_eq!(facts.ranking_rules, ["words", "year:desc"]);
+        assert_eq!(facts.distinct_attribute.as_deref(), Some("isbn"));
+        assert_eq!(facts.max_values_per_facet, 7);
+        assert_eq!(facts.sort_facet_values_by["genre"], FacetOrder::Count);
+        assert_eq!(facts.max_total_hits, 50);
+    }
+
+    #[test]
+    fn the_authority_is_what_a_client_would_send() {
+        assert_eq!(authority("http://a:7700"), "a:7700");
+        assert_eq!(authority("https://search.example.com:443/"), "search.example.com");
+        assert_eq!(authority("http://[::1]:7700"), "[::1]:7700");
+    }
+}
