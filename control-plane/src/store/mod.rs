@@ -1,5 +1,12 @@
 //! The task store: all state that must survive a restart, and that several control planes will share.
 
+mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+pub use sqlite::SqliteStore;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
@@ -39,8 +46,17 @@ pub trait Store: Send + Sync {
     async fn index(&self, uid: &str) -> Result<Option<IndexRecord>, StoreError>;
     /// Adds or replaces an index.
     async fn save_index(&self, index: &IndexRecord) -> Result<(), StoreError>;
-    /// Forgets an index. Nothing happens if it isn't there.
+    /// Changes an index and returns it as it is then; `None` if it isn't there.
+    async fn update_index(&self, uid: &str, change: IndexChange) -> Result<Option<IndexRecord>, StoreError>;
+    /// Forgets an index and the settings versions of its nodes. Nothing happens if it isn't there.
     async fn delete_index(&self, uid: &str) -> Result<(), StoreError>;
+
+    /// The indexes that are still to be deleted on a node, because it was away when they were deleted.
+    async fn pending_deletions(&self, node: &str) -> Result<BTreeSet<String>, StoreError>;
+    /// Records that an index is still to be deleted on a node.
+    async fn add_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError>;
+    /// Records that an index is no longer to be deleted on a node.
+    async fn remove_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError>;
 
     /// The settings version that each node was last seen to hold of an index, by node id.
     async fn node_settings_versions(&self, index: &str) -> Result<BTreeMap<String, u64>, StoreError>;
@@ -127,10 +143,37 @@ pub struct IndexRecord {
     /// When its documents or settings last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
-    /// Its whole settings as `GET /indexes/{uid}/settings` shows them to the user.
+    /// Its whole settings as `GET /indexes/{uid}/settings` shows them to the user; null until they were first
+    /// read from a node, when they are the defaults.
     pub settings: Value,
     /// Grows with every change of the settings.
     pub settings_version: u64,
+}
+
+/// A change of an [`IndexRecord`].
+#[derive(Clone, Debug)]
+pub struct IndexChange {
+    /// When its documents or settings changed.
+    pub updated_at: OffsetDateTime,
+    /// The primary key that it has now, if it got one.
+    pub primary_key: Option<String>,
+    /// Its settings now, if they changed: a new version.
+    pub settings: Option<Value>,
+}
+
+impl IndexRecord {
+    /// The record after a change.
+    pub fn changed(mut self, change: IndexChange) -> IndexRecord {
+        self.updated_at = self.updated_at.max(change.updated_at);
+        if let Some(primary_key) = change.primary_key {
+            self.primary_key = Some(primary_key);
+        }
+        if let Some(settings) = change.settings {
+            self.settings = settings;
+            self.settings_version += 1;
+        }
+        self
+    }
 }
 
 /// What registration of a write checks and marks, atomically with the task.
@@ -202,6 +245,12 @@ pub struct TaskPart {
     pub outcome: PartOutcome,
     /// Its state on the node when last asked.
     pub status: TaskStatus,
+    /// When the node began with it.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// When the node was done with it.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
     /// The node's `details`, once finished.
     #[serde(default)]
     pub details: Value,
@@ -243,6 +292,9 @@ pub struct TaskQuery {
     pub types: Option<Vec<String>>,
     /// Only of these indexes.
     pub index_uids: Option<Vec<String>>,
+    /// Only of the indexes that match one of these patterns (`movies`, `movies_*`): those that the client's key
+    /// may see.
+    pub visible_indexes: Option<Vec<String>>,
     /// Only those canceled by these.
     pub canceled_by: Option<Vec<u64>>,
     /// Bounds on the three dates.
@@ -270,4 +322,48 @@ pub struct TaskPage {
     pub total: u64,
     /// The uid from which the next page begins.
     pub next: Option<u64>,
+}
+
+impl TaskPart {
+    /// A part of a task that does not write documents.
+    pub fn new(node: impl Into<String>, outcome: PartOutcome) -> TaskPart {
+        TaskPart {
+            node: node.into(),
+            counted: false,
+            shards: Vec::new(),
+            outcome,
+            status: TaskStatus::Enqueued,
+            started_at: None,
+            finished_at: None,
+            details: Value::Null,
+            error: Value::Null,
+        }
+    }
+}
+
+impl TaskStatus {
+    /// Every status, in the order of a task's life.
+    pub const ALL: [TaskStatus; 5] = [
+        TaskStatus::Enqueued,
+        TaskStatus::Processing,
+        TaskStatus::Succeeded,
+        TaskStatus::Failed,
+        TaskStatus::Canceled,
+    ];
+
+    /// Meilisearch's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskStatus::Enqueued => "enqueued",
+            TaskStatus::Processing => "processing",
+            TaskStatus::Succeeded => "succeeded",
+            TaskStatus::Failed => "failed",
+            TaskStatus::Canceled => "canceled",
+        }
+    }
+
+    /// Whether it will not change any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, TaskStatus::Succeeded | TaskStatus::Failed | TaskStatus::Canceled)
+    }
 }

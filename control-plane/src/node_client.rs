@@ -1,0 +1,380 @@
+//! A client of one Meilisearch node.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::store::TaskStatus;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_POLL: Duration = Duration::from_millis(5);
+const LAST_POLL: Duration = Duration::from_millis(250);
+
+/// Speaks to one node, with the master key.
+#[derive(Clone, Debug)]
+pub struct NodeClient {
+    http: reqwest::Client,
+    url: String,
+    master_key: String,
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// It could not be reached, or did not answer in time.
+    #[error("{url}: {reason}")]
+    Unreachable {
+        /// The node.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It answered an error.
+    #[error("{url} answered {status}: {body}")]
+    Refused {
+        /// The node.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The body, as Meilisearch's error where it is one.
+        body: Value,
+    },
+    /// It answered something that is not what Meilisearch answers.
+    #[error("{url} answered what Meilisearch doesn't: {reason}")]
+    Garbage {
+        /// The node.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A task of its failed.
+    #[error("task {uid} failed on {url}: {error}")]
+    TaskFailed {
+        /// The node.
+        url: String,
+        /// The node's task.
+        uid: u64,
+        /// Meilisearch's error.
+        error: Value,
+    },
+    /// What the control plane wanted to bring the node in step with could not be read.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+}
+
+impl NodeError {
+    /// Whether the request itself is at fault, so that every node would refuse it.
+    pub fn is_client_error(&self) -> bool {
+        matches!(self, NodeError::Refused { status: 400..=499, .. })
+    }
+
+    /// Meilisearch's code of the error, if the node gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            NodeError::Refused { body, .. } => body.get("code")?.as_str(),
+            NodeError::TaskFailed { error, .. } => error.get("code")?.as_str(),
+            _ => None,
+        }
+    }
+}
+
+/// A node's task.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct NodeTask {
+    pub uid: u64,
+    #[serde(default)]
+    pub index_uid: Option<String>,
+    pub status: TaskStatus,
+    #[serde(default)]
+    pub details: Value,
+    #[serde(default)]
+    pub error: Value,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub finished_at: Option<OffsetDateTime>,
+}
+
+/// An index as a node lists it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct NodeIndex {
+    pub uid: String,
+    #[serde(default)]
+    pub primary_key: Option<String>,
+}
+
+/// What a node counts of an index.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct NodeIndexStats {
+    pub number_of_documents: u64,
+    pub raw_document_db_size: u64,
+    pub is_indexing: bool,
+    pub number_of_embeddings: Option<u64>,
+    pub number_of_embedded_documents: Option<u64>,
+    pub field_distribution: IndexMap<String, u64>,
+}
+
+/// What a node counts in all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct NodeStats {
+    pub database_size: u64,
+    pub used_database_size: u64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_update: Option<OffsetDateTime>,
+    pub indexes: IndexMap<String, NodeIndexStats>,
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    results: Vec<T>,
+    #[serde(default)]
+    total: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Enqueued {
+    task_uid: u64,
+}
+
+impl NodeClient {
+    /// A client of the node at `url`. An empty `master_key` stands for none.
+    pub fn new(url: &str, master_key: &str) -> NodeClient {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()
+            .unwrap_or_default();
+        NodeClient { http, url: url.trim_end_matches('/').to_owned(), master_key: master_key.to_owned() }
+    }
+
+    /// Whether the node says that it is available.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it isn't.
+    pub async fn health(&self) -> Result<(), NodeError> {
+        self.get::<Value>("/health").await.map(drop)
+    }
+
+    /// Sends a request that enqueues a task, and returns the node's uid of it.
+    ///
+    /// # Errors
+    /// [`NodeError`] if nothing is known to be enqueued.
+    pub async fn enqueue(&self, method: Method, path: &str, body: Option<&Value>) -> Result<u64, NodeError> {
+        let enqueued: Enqueued = self.call(method, path, body).await?;
+        Ok(enqueued.task_uid)
+    }
+
+    /// Enqueues the creation of an index.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn create_index(&self, uid: &str, primary_key: Option<&str>) -> Result<u64, NodeError> {
+        let body = json!({"uid": uid, "primaryKey": primary_key});
+        self.enqueue(Method::POST, "/indexes", Some(&body)).await
+    }
+
+    /// Enqueues a change of an index's primary key.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn set_primary_key(&self, uid: &str, primary_key: &str) -> Result<u64, NodeError> {
+        let body = json!({"primaryKey": primary_key});
+        self.enqueue(Method::PATCH, &format!("/indexes/{uid}"), Some(&body)).await
+    }
+
+    /// Enqueues the deletion of an index.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn delete_index(&self, uid: &str) -> Result<u64, NodeError> {
+        self.enqueue(Method::DELETE, &format!("/indexes/{uid}"), None).await
+    }
+
+    /// Enqueues a change of an index's settings.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn update_settings(&self, uid: &str, settings: &Value) -> Result<u64, NodeError> {
+        self.enqueue(Method::PATCH, &format!("/indexes/{uid}/settings"), Some(settings)).await
+    }
+
+    /// All settings of an index.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be read.
+    pub async fn settings(&self, uid: &str) -> Result<Value, NodeError> {
+        self.get(&format!("/indexes/{uid}/settings")).await
+    }
+
+    /// All indexes, by uid.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be listed.
+    pub async fn indexes(&self) -> Result<BTreeMap<String, NodeIndex>, NodeError> {
+        const PAGE: usize = 1000;
+        let mut indexes = BTreeMap::new();
+        for offset in (0..).step_by(PAGE) {
+            let page: Page<NodeIndex> = self.get(&format!("/indexes?offset={offset}&limit={PAGE}")).await?;
+            let read = page.results.len();
+            indexes.extend(page.results.into_iter().map(|index| (index.uid.clone(), index)));
+            if read < PAGE {
+                break;
+            }
+        }
+        Ok(indexes)
+    }
+
+    /// What the node counts in all its indexes.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn stats(&self) -> Result<NodeStats, NodeError> {
+        self.get("/stats").await
+    }
+
+    /// What the node counts in one index.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn index_stats(&self, uid: &str) -> Result<NodeIndexStats, NodeError> {
+        self.get(&format!("/indexes/{uid}/stats")).await
+    }
+
+    /// How many documents of an index match a filter.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be counted.
+    pub async fn count_documents(&self, uid: &str, filter: &str) -> Result<u64, NodeError> {
+        let path = format!("/indexes/{uid}/documents/fetch");
+        let body = json!({"filter": filter, "limit": 0});
+        let page: Page<Value> = self.call(Method::POST, &path, Some(&body)).await?;
+        Ok(page.total)
+    }
+
+    /// An API key, by the key itself or its uid; `None` if the node doesn't know it.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn key(&self, key: &str) -> Result<Option<Value>, NodeError> {
+        let segment: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        match self.get(&format!("/keys/{}", segment.replace('+', "%20"))).await {
+            Ok(key) => Ok(Some(key)),
+            Err(error) if error.is_client_error() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of the tasks that the node knows.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be read.
+    pub async fn tasks(&self, uids: &[u64]) -> Result<Vec<NodeTask>, NodeError> {
+        let list: Vec<String> = uids.iter().map(u64::to_string).collect();
+        let path = format!("/tasks?limit={}&uids={}", uids.len(), list.join(","));
+        let page: Page<NodeTask> = self.get(&path).await?;
+        Ok(page.results)
+    }
+
+    /// The newest task of the node, if it has any.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn newest_task(&self) -> Result<Option<NodeTask>, NodeError> {
+        let page: Page<NodeTask> = self.get("/tasks?limit=1").await?;
+        Ok(page.results.into_iter().next())
+    }
+
+    /// The oldest task of the node that is not finished, if there is one.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn oldest_unfinished_task(&self) -> Result<Option<NodeTask>, NodeError> {
+        let page: Page<NodeTask> =
+            self.get("/tasks?limit=1&reverse=true&statuses=enqueued,processing").await?;
+        Ok(page.results.into_iter().next())
+    }
+
+    /// Waits until a task of the node has succeeded.
+    ///
+    /// # Errors
+    /// [`NodeError::TaskFailed`] if it has failed, or why its state could not be read within `timeout`.
+    pub async fn wait_for_task(&self, uid: u64, timeout: Duration) -> Result<NodeTask, NodeError> {
+        let deadline = Instant::now() + timeout;
+        let mut pause = FIRST_POLL;
+        loop {
+            let task: NodeTask = self.get(&format!("/tasks/{uid}")).await?;
+            match task.status {
+                TaskStatus::Succeeded => return Ok(task),
+                TaskStatus::Failed | TaskStatus::Canceled => {
+                    return Err(NodeError::TaskFailed { url: self.url.clone(), uid, error: task.error });
+                }
+                TaskStatus::Enqueued | TaskStatus::Processing => {}
+            }
+            if Instant::now() + pause > deadline {
+                let reason = format!("task {uid} was not done within {timeout:?}");
+                return Err(NodeError::Unreachable { url: self.url.clone(), reason });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_POLL);
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
+        self.call(Method::GET, path, None).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, NodeError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if !self.master_key.is_empty() {
+            request = request.bearer_auth(&self.master_key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        if !status.is_success() {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| NodeError::Garbage { url: self.url.clone(), reason: error.to_string() })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> NodeError {
+        let mut reason = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            reason = cause.to_string();
+            source = cause.source();
+        }
+        NodeError::Unreachable { url: self.url.clone(), reason }
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> NodeError {
+        let text = || Value::String(String::from_utf8_lossy(body).into_owned());
+        let body = serde_json::from_slice(body).unwrap_or_else(|_| text());
+        NodeError::Refused { url: self.url.clone(), status: status.as_u16(), body }
+    }
+}

@@ -1,0 +1,231 @@
+//! What every backend of the [`Store`] must do, as tests that are run against each.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use miroir_core::control::PartOutcome;
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::*;
+
+/// Runs every test. `open` opens the store of that name, and what was in it when it was last open is still there.
+pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) -> F) {
+    topology_and_epochs_survive(&open).await;
+    stale_replicas_are_marked_and_cleaned(&open).await;
+    indexes_come_and_go(&open).await;
+    task_uids_grow_and_are_never_reused(&open).await;
+    a_retired_epoch_registers_nothing(&open).await;
+    tasks_are_listed_as_asked(&open).await;
+    unfinished_tasks_are_found(&open).await;
+}
+
+async fn topology_and_epochs_survive<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
+    let store = open("epochs").await;
+    assert_eq!(store.topology().await.unwrap(), None);
+    assert_eq!(store.current_epoch().await.unwrap(), None);
+
+    let node = NodeRecord {
+        id: "a".into(),
+        url: "http://a:7700".into(),
+        group: "1".into(),
+        weight: 1.5,
+        cluster: None,
+    };
+    let topology = Topology { shards: 64, replication_factor: 2, nodes: vec![node] };
+    store.save_topology(&topology).await.unwrap();
+    let epoch = |epoch| EpochRecord { epoch, owners: BTreeMap::from([("1".into(), vec![vec!["a".into()]])]) };
+    assert!(store.add_epoch(&epoch(2)).await.is_err(), "the first epoch is 1");
+    store.add_epoch(&epoch(1)).await.unwrap();
+    store.add_epoch(&epoch(2)).await.unwrap();
+    assert!(store.add_epoch(&epoch(2)).await.is_err(), "an epoch is added once");
+    drop(store);
+
+    let store = open("epochs").await;
+    assert_eq!(store.topology().await.unwrap(), Some(topology));
+    assert_eq!(store.current_epoch().await.unwrap(), Some(epoch(2)));
+}
+
+async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("stale").await;
+    store.mark_stale("a", &[1, 2, 3]).await.unwrap();
+    store.mark_stale("a", &[3, 4]).await.unwrap();
+    store.mark_stale("b", &[1]).await.unwrap();
+    store.mark_clean("a", &[2, 9]).await.unwrap();
+    store.mark_clean("b", &[1]).await.unwrap();
+    drop(store);
+
+    let stale = open("stale").await.stale_replicas().await.unwrap();
+    assert_eq!(stale, BTreeMap::from([("a".into(), BTreeSet::from([1, 3, 4]))]));
+}
+
+async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
+    let store = open("indexes").await;
+    let mut movies = index("movies");
+    store.save_index(&movies).await.unwrap();
+    store.save_index(&index("books")).await.unwrap();
+    let change = IndexChange {
+        updated_at: movies.updated_at + Duration::minutes(1),
+        primary_key: Some("id".into()),
+        settings: Some(json!({"z": 1, "a": [null, "é"]})),
+    };
+    assert_eq!(store.update_index("never was", change.clone()).await.unwrap(), None);
+    movies = movies.changed(change.clone());
+    assert_eq!(store.update_index("movies", change).await.unwrap(), Some(movies.clone()));
+    assert_eq!((movies.primary_key.as_deref(), movies.settings_version), (Some("id"), 1));
+    store.set_node_settings_version("movies", "a", 1).await.unwrap();
+    store.set_node_settings_version("movies", "a", 2).await.unwrap();
+    store.set_node_settings_version("books", "a", 7).await.unwrap();
+    store.delete_index("books").await.unwrap();
+    store.delete_index("never was").await.unwrap();
+    store.add_pending_deletion("b", "books").await.unwrap();
+    store.add_pending_deletion("b", "books").await.unwrap();
+    store.add_pending_deletion("b", "songs").await.unwrap();
+    store.remove_pending_deletion("b", "songs").await.unwrap();
+    drop(store);
+
+    let store = open("indexes").await;
+    assert_eq!(store.index("movies").await.unwrap(), Some(movies.clone()));
+    assert_eq!(store.index("books").await.unwrap(), None);
+    assert_eq!(store.indexes().await.unwrap(), BTreeMap::from([("movies".into(), movies)]));
+    let versions = store.node_settings_versions("movies").await.unwrap();
+    assert_eq!(versions, BTreeMap::from([("a".into(), 2)]));
+    assert_eq!(store.node_settings_versions("books").await.unwrap(), BTreeMap::new());
+    assert_eq!(store.pending_deletions("b").await.unwrap(), BTreeSet::from(["books".into()]));
+    assert_eq!(store.pending_deletions("a").await.unwrap(), BTreeSet::new());
+}
+
+async fn task_uids_grow_and_are_never_reused<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("uids").await;
+    for expected in 0..3 {
+        let task = store.register_task(task("movies", TaskStatus::Enqueued), None).await.unwrap();
+        assert_eq!(task.uid, expected);
+        assert_eq!(store.task(expected).await.unwrap(), Some(task));
+    }
+    drop(store);
+
+    let store = open("uids").await;
+    assert_eq!(store.register_task(task("movies", TaskStatus::Failed), None).await.unwrap().uid, 3);
+    assert_eq!(store.task(4).await.unwrap(), None);
+    assert_eq!(store.task(u64::MAX).await.unwrap(), None);
+}
+
+async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("fence").await;
+    let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])] };
+    store.retire_epochs_below(3).await.unwrap();
+    store.retire_epochs_below(2).await.unwrap();
+    drop(store);
+
+    let store = open("fence").await;
+    let refused = store.register_task(task("movies", TaskStatus::Enqueued), Some(fence(2))).await;
+    assert!(matches!(refused, Err(StoreError::EpochRetired(2))));
+    assert_eq!(store.stale_replicas().await.unwrap(), BTreeMap::new());
+
+    let registered = store.register_task(task("movies", TaskStatus::Enqueued), Some(fence(3))).await.unwrap();
+    assert_eq!(registered.uid, 0, "what was refused took no uid");
+    let stale = store.stale_replicas().await.unwrap();
+    assert_eq!(stale, BTreeMap::from([("b".into(), BTreeSet::from([5]))]));
+}
+
+async fn tasks_are_listed_as_asked<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
+    let store = open("tasks").await;
+    for (index, status) in [
+        ("movies", TaskStatus::Succeeded),
+        ("books", TaskStatus::Enqueued),
+        ("movies", TaskStatus::Failed),
+        ("movies_fr", TaskStatus::Enqueued),
+    ] {
+        store.register_task(task(index, status), None).await.unwrap();
+    }
+    let global = NewTask { index_uid: None, kind: "dumpCreation".into(), ..task("", TaskStatus::Enqueued) };
+    store.register_task(global, None).await.unwrap();
+    let mut canceled = store.task(1).await.unwrap().unwrap();
+    canceled.status = TaskStatus::Canceled;
+    canceled.canceled_by = Some(4);
+    canceled.finished_at = Some(canceled.enqueued_at + Duration::hours(2));
+    store.save_task(&canceled).await.unwrap();
+
+    let list = async |query: TaskQuery| {
+        let page = store.tasks(&query).await.unwrap();
+        (page.tasks.iter().map(|task| task.uid).collect::<Vec<_>>(), page.total, page.next)
+    };
+    let all = || TaskQuery { limit: 20, ..TaskQuery::default() };
+    assert_eq!(list(all()).await, (vec![4, 3, 2, 1, 0], 5, None));
+    assert_eq!(list(TaskQuery { limit: 2, ..all() }).await, (vec![4, 3], 5, Some(2)));
+    assert_eq!(list(TaskQuery { limit: 2, from: Some(2), ..all() }).await, (vec![2, 1], 5, Some(0)));
+    assert_eq!(list(TaskQuery { limit: 2, reverse: true, ..all() }).await, (vec![0, 1], 5, Some(2)));
+    assert_eq!(list(TaskQuery { limit: 0, ..all() }).await, (vec![], 5, Some(4)));
+    assert_eq!(list(TaskQuery { from: Some(3), reverse: true, ..all() }).await, (vec![3, 4], 5, None));
+    assert_eq!(list(TaskQuery { uids: Some(vec![1, 3, 9]), ..all() }).await, (vec![3, 1], 2, None));
+    assert_eq!(list(TaskQuery { uids: Some(vec![]), ..all() }).await, (vec![], 0, None));
+    let failed = Some(vec![TaskStatus::Failed, TaskStatus::Succeeded]);
+    assert_eq!(list(TaskQuery { statuses: failed, ..all() }).await, (vec![2, 0], 2, None));
+    let dumps = Some(vec!["dumpCreation".into()]);
+    assert_eq!(list(TaskQuery { types: dumps, ..all() }).await, (vec![4], 1, None));
+    let movies = || Some(vec!["movies".into()]);
+    assert_eq!(list(TaskQuery { index_uids: movies(), ..all() }).await, (vec![2, 0], 2, None));
+    assert_eq!(list(TaskQuery { visible_indexes: movies(), ..all() }).await, (vec![2, 0], 2, None));
+    let patterns = Some(vec!["movies*".into()]);
+    assert_eq!(list(TaskQuery { visible_indexes: patterns, ..all() }).await, (vec![3, 2, 0], 3, None));
+    assert_eq!(list(TaskQuery { canceled_by: Some(vec![4]), ..all() }).await, (vec![1], 1, None));
+
+    let later = Some(canceled.enqueued_at + Duration::hours(1));
+    let dates = |dates| TaskQuery { dates, ..all() };
+    let finished_later = DateBounds { after_finished_at: later, ..DateBounds::default() };
+    assert_eq!(list(dates(finished_later)).await, (vec![1], 1, None));
+    let finished_before = DateBounds { before_finished_at: later, ..DateBounds::default() };
+    assert_eq!(list(dates(finished_before)).await, (vec![2, 0], 2, None));
+    let enqueued_later = DateBounds { after_enqueued_at: later, ..DateBounds::default() };
+    assert_eq!(list(dates(enqueued_later)).await, (vec![], 0, None));
+    let exact =
+        DateBounds { before_enqueued_at: Some(canceled.enqueued_at), ..DateBounds::default() };
+    assert_eq!(list(dates(exact)).await, (vec![0], 1, None), "bounds are exclusive");
+}
+
+async fn unfinished_tasks_are_found<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
+    let store = open("unfinished").await;
+    for status in [TaskStatus::Enqueued, TaskStatus::Failed, TaskStatus::Enqueued, TaskStatus::Enqueued] {
+        store.register_task(task("movies", status), None).await.unwrap();
+    }
+    let mut processing = store.task(2).await.unwrap().unwrap();
+    processing.status = TaskStatus::Processing;
+    store.save_task(&processing).await.unwrap();
+    let uids = async |limit| {
+        let tasks = store.unfinished_tasks(limit).await.unwrap();
+        tasks.iter().map(|task| task.uid).collect::<Vec<_>>()
+    };
+    assert_eq!(uids(10).await, [0, 2, 3]);
+    assert_eq!(uids(2).await, [0, 2]);
+}
+
+fn index(uid: &str) -> IndexRecord {
+    let now = OffsetDateTime::now_utc();
+    IndexRecord {
+        uid: uid.into(),
+        primary_key: None,
+        created_at: now,
+        updated_at: now,
+        settings: Value::Null,
+        settings_version: 0,
+    }
+}
+
+fn task(index: &str, status: TaskStatus) -> NewTask {
+    let part =
+        TaskPart { counted: true, shards: vec![1, 2], ..TaskPart::new("a", PartOutcome::Accepted(7)) };
+    NewTask {
+        index_uid: Some(index.into()),
+        kind: "documentAdditionOrUpdate".into(),
+        status,
+        details: json!({"receivedDocuments": 1, "indexedDocuments": null}),
+        error: None,
+        parts: vec![part],
+    }
+}

@@ -1,0 +1,220 @@
+//! How the settings that nodes hold differ from those that the user set and sees:
+//!
+//! - `filterableAttributes`: nodes have the [shard tag](crate::tag) besides;
+//! - `displayedAttributes`: nodes display all, because the score details of a sort by an attribute that isn't
+//!   displayed hide its value; the filter keeps to the user's list;
+//! - `faceting.maxValuesPerFacet`: nodes return more values of a facet where they are cut by count, because the
+//!   values with the largest counts on each node need not be those with the largest sums.
+
+use serde_json::{Map, Value, json};
+
+use crate::tag::TAG_FIELD;
+
+/// How many values of a facet nodes return at least, where facets are sorted by count.
+pub const COUNTED_FACET_VALUES: u64 = 10_000;
+
+const DISPLAYED: &str = "displayedAttributes";
+const FILTERABLE: &str = "filterableAttributes";
+const FACETING: &str = "faceting";
+const MAX_VALUES: &str = "maxValuesPerFacet";
+const SORT_VALUES: &str = "sortFacetValuesBy";
+const DEFAULT_MAX_VALUES: u64 = 100;
+
+/// The user's values of the settings that nodes hold otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserValues {
+    displayed_attributes: Value,
+    max_values_per_facet: u64,
+    sorts_by_count: bool,
+}
+
+impl UserValues {
+    /// Those of a user's whole settings; null stands for the defaults.
+    pub fn of(settings: &Value) -> UserValues {
+        let defaults = UserValues {
+            displayed_attributes: json!(["*"]),
+            max_values_per_facet: DEFAULT_MAX_VALUES,
+            sorts_by_count: false,
+        };
+        defaults.after(settings)
+    }
+
+    /// Those after the user's change of the settings, where what is absent stays and null is the default.
+    pub fn after(mut self, change: &Value) -> UserValues {
+        match change.get(DISPLAYED) {
+            Some(Value::Null) => self.displayed_attributes = json!(["*"]),
+            Some(attributes) => self.displayed_attributes = attributes.clone(),
+            None => {}
+        }
+        let Some(faceting) = change.get(FACETING) else { return self };
+        let reset = faceting.is_null().then_some(&Value::Null);
+        if let Some(max) = reset.or_else(|| faceting.get(MAX_VALUES)) {
+            self.max_values_per_facet = max.as_u64().unwrap_or(DEFAULT_MAX_VALUES);
+        }
+        if let Some(orders) = reset.or_else(|| faceting.get(SORT_VALUES)) {
+            let mut orders = orders.as_object().into_iter().flat_map(Map::values);
+            self.sorts_by_count = orders.any(|order| order == "count");
+        }
+        self
+    }
+
+    fn node_max_values(&self) -> u64 {
+        let least = if self.sorts_by_count { COUNTED_FACET_VALUES } else { 0 };
+        self.max_values_per_facet.max(least)
+    }
+}
+
+/// What to send to a node for a user's change of the settings. `after` are the user's values after it.
+///
+/// What Meilisearch would refuse is left as it is, so that the node refuses it.
+pub fn node_change(change: &Value, after: &UserValues) -> Value {
+    let Some(change) = change.as_object() else { return change.clone() };
+    change.iter().map(|(name, value)| (name.clone(), node_value(name, value, after))).collect()
+}
+
+fn node_value(name: &str, value: &Value, after: &UserValues) -> Value {
+    match (name, value) {
+        (DISPLAYED, Value::Array(attributes)) if attributes.iter().all(Value::is_string) => json!(["*"]),
+        (FILTERABLE, Value::Null) => json!([TAG_FIELD]),
+        // First, because the first rule that matches an attribute decides, and the user's may match all.
+        (FILTERABLE, Value::Array(rules)) => {
+            [Value::from(TAG_FIELD)].into_iter().chain(rules.iter().cloned()).collect()
+        }
+        (FACETING, Value::Object(faceting)) => {
+            let mut faceting = faceting.clone();
+            if faceting.get(MAX_VALUES).is_none_or(|max| max.is_null() || max.is_u64()) {
+                faceting.insert(MAX_VALUES.into(), after.node_max_values().into());
+            }
+            faceting.into()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The whole settings for a node, from the user's; null stands for the defaults.
+pub fn node_settings(user: &Value) -> Value {
+    let mut settings = user.as_object().cloned().unwrap_or_default();
+    settings.entry(FILTERABLE).or_insert(Value::Null);
+    node_change(&Value::Object(settings), &UserValues::of(user))
+}
+
+/// The whole settings for the user, from a node's and the user's own values.
+pub fn user_settings(node: &Value, user: &UserValues) -> Value {
+    let mut settings = node.clone();
+    if let Some(displayed) = settings.get_mut(DISPLAYED) {
+        *displayed = user.displayed_attributes.clone();
+    }
+    if let Some(rules) = settings.get_mut(FILTERABLE).and_then(Value::as_array_mut) {
+        rules.retain(|rule| rule != TAG_FIELD);
+    }
+    if let Some(max) = settings.get_mut(FACETING).and_then(|faceting| faceting.get_mut(MAX_VALUES)) {
+        *max = user.max_values_per_facet.into();
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Value {
+        json!({
+            "displayedAttributes": ["*"],
+            "filterableAttributes": [],
+            "faceting": {"maxValuesPerFacet": 100, "sortFacetValuesBy": {"*": "alpha"}},
+            "stopWords": [],
+        })
+    }
+
+    /// What a node sent these changes would hold, and what the user would then see.
+    fn roundtrip(changes: &[Value]) -> (Value, Value) {
+        let mut node = defaults();
+        let mut user = UserValues::of(&Value::Null);
+        for change in [json!({"filterableAttributes": null})].iter().chain(changes) {
+            user = user.after(change);
+            let change = node_change(change, &user);
+            for (name, value) in change.as_object().unwrap() {
+                match (value, node.get_mut(name)) {
+                    (Value::Object(parts), Some(Value::Object(old))) => old.extend(parts.clone()),
+                    (Value::Null, _) => node[name] = defaults()[name].clone(),
+                    _ => node[name] = value.clone(),
+                }
+            }
+        }
+        (node.clone(), user_settings(&node, &user))
+    }
+
+    #[test]
+    fn a_new_index_is_filterable_by_the_tag_and_the_user_does_not_see_it() {
+        assert_eq!(node_settings(&Value::Null), json!({"filterableAttributes": ["_miroir_shard"]}));
+        let (node, user) = roundtrip(&[]);
+        assert_eq!(node["filterableAttributes"], json!(["_miroir_shard"]));
+        assert_eq!(user, defaults());
+    }
+
+    #[test]
+    fn the_tag_comes_before_rules_that_match_all() {
+        let everything = json!({"attributePatterns": ["*"], "features": {"filter": {"equality": false}}});
+        let (node, user) = roundtrip(&[json!({"filterableAttributes": [everything]})]);
+        assert_eq!(node["filterableAttributes"], json!(["_miroir_shard", everything]));
+        assert_eq!(user["filterableAttributes"], json!([everything]));
+    }
+
+    #[test]
+    fn nodes_display_all() {
+        let (node, user) = roundtrip(&[json!({"displayedAttributes": ["title"]})]);
+        assert_eq!(node["displayedAttributes"], json!(["*"]));
+        assert_eq!(user["displayedAttributes"], json!(["title"]));
+
+        let (_, user) = roundtrip(&[
+            json!({"displayedAttributes": ["title"]}),
+            json!({"stopWords": ["the"]}),
+            json!({"displayedAttributes": null}),
+        ]);
+        assert_eq!(user["displayedAttributes"], json!(["*"]));
+    }
+
+    #[test]
+    fn nodes_return_more_values_of_facets_sorted_by_count() {
+        let by_count = json!({"faceting": {"sortFacetValuesBy": {"genre": "count"}}});
+        let (node, user) = roundtrip(&[by_count.clone()]);
+        assert_eq!(node["faceting"]["maxValuesPerFacet"], 10_000);
+        assert_eq!(user["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": {"genre": "count"}}));
+
+        let more = json!({"faceting": {"maxValuesPerFacet": 20_000}});
+        let (node, user) = roundtrip(&[by_count.clone(), more]);
+        assert_eq!(node["faceting"]["maxValuesPerFacet"], 20_000);
+        assert_eq!(user["faceting"]["maxValuesPerFacet"], 20_000);
+
+        let few = json!({"faceting": {"maxValuesPerFacet": 5}});
+        let by_value = json!({"faceting": {"sortFacetValuesBy": {"*": "alpha"}}});
+        let (node, user) = roundtrip(&[by_count, few, by_value]);
+        assert_eq!(node["faceting"]["maxValuesPerFacet"], 5);
+        assert_eq!(user["faceting"]["maxValuesPerFacet"], 5);
+    }
+
+    #[test]
+    fn what_the_user_sees_makes_the_same_node_again() {
+        let (node, user) = roundtrip(&[json!({
+            "filterableAttributes": ["a"],
+            "displayedAttributes": ["b"],
+            "faceting": {"sortFacetValuesBy": {"a": "count"}},
+        })]);
+        assert_eq!(node_settings(&user), node);
+    }
+
+    #[test]
+    fn what_is_wrong_is_left_for_the_node_to_refuse() {
+        for change in [
+            json!({"displayedAttributes": "title"}),
+            json!({"displayedAttributes": [1]}),
+            json!({"filterableAttributes": {"a": 1}}),
+            json!({"faceting": 7}),
+            json!({"faceting": {"maxValuesPerFacet": -1}}),
+            json!([1]),
+        ] {
+            let after = UserValues::of(&Value::Null).after(&change);
+            assert_eq!(node_change(&change, &after), change);
+        }
+    }
+}
