@@ -91,7 +91,8 @@ impl Assignment {
     ///
     /// `pairs` are the allowed pairs in order of score.
     pub(super) fn solve(&mut self, pairs: &[Pair]) {
-        // What can be had by dropping replicas costs nothing and comes first.
+        // What can be had by dropping replicas costs nothing and comes first, to the last chain: a move is a chain of
+        // least cost only when nothing can be had for less.
         for pair in pairs.iter().rev() {
             if self.excess[pair.shard()] < 0
                 && self.holds(pair.shard(), pair.node())

@@ -11,7 +11,7 @@
 //!
 //! Pairs are taken in order of score while the shard lacks copies and the node has room. What is then still without
 //! a place, because the nodes with room already hold that shard, is placed by chains of exchanges: the problem is a
-//! flow from shards to nodes, and the chains are its augmenting paths. See [`assignment`].
+//! flow from shards to nodes, and the chains are its augmenting paths.
 //!
 //! # What is guaranteed
 //!
