@@ -39,6 +39,20 @@ impl fmt::Display for PayloadFormat {
     }
 }
 
+/// Why a payload is refused.
+enum Refusal {
+    /// It is not what it says it is.
+    Payload(Error),
+    /// A document in it is no object.
+    Document(serde_json::Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Payload(error)
+    }
+}
+
 impl PayloadFormat {
     /// The format that the request says its payload is in.
     pub fn of(headers: &HeaderMap, csv_delimiter: Option<char>) -> Result<Self> {
@@ -55,9 +69,7 @@ impl PayloadFormat {
                 Ok(delimiter) if delimiter.is_ascii() => Ok(Self::Csv { delimiter }),
                 _ => {
                     let found = delimiter.unwrap_or_default();
-                    let message = format!(
-                        "Invalid value in parameter `csvDelimiter`: csv delimiter must be an ascii character. Found: `{found}`"
-                    );
+                    let message = format!("csv delimiter must be an ascii character. Found: `{found}`");
                     Err(ResponseError::new("invalid_document_csv_delimiter", message))
                 }
             },
@@ -83,9 +95,13 @@ impl PayloadFormat {
         match self {
             Self::Json => read_json(payload),
             Self::Ndjson => read_ndjson(payload),
-            Self::Csv { delimiter } => read_csv(payload, delimiter),
+            Self::Csv { delimiter } => read_csv(payload, delimiter).map_err(Refusal::Payload),
         }
-        .map_err(|error| self.malformed(error))
+        .map_err(|refusal| match refusal {
+            Refusal::Payload(error) => self.malformed(error),
+            // Meilisearch takes it for a failure of its own.
+            Refusal::Document(error) => ResponseError::internal(error),
+        })
     }
 
     fn malformed(self, error: Error) -> ResponseError {
@@ -117,15 +133,16 @@ impl PayloadFormat {
 /// Appends a document. It has to be an object, which the deserializer has not looked into yet.
 fn append(document: &RawValue, documents: &mut Vec<u8>) -> serde_json::Result<()> {
     if !document.get().starts_with('{') {
-        return Err(serde::de::Error::custom("expected an object"));
+        serde_json::from_str::<Map<String, Value>>(document.get())?;
     }
     documents.extend_from_slice(document.get().as_bytes());
     documents.push(b'\n');
     Ok(())
 }
 
-fn read_json(payload: &[u8]) -> Result<(Vec<u8>, u64), Error> {
-    struct Documents(Vec<u8>, u64);
+fn read_json(payload: &[u8]) -> Result<(Vec<u8>, u64), Refusal> {
+    /// The documents, how many they are, and why one of them is none.
+    struct Documents(Vec<u8>, u64, Option<serde_json::Error>);
 
     impl<'de> Visitor<'de> for Documents {
         type Value = Self;
@@ -136,29 +153,31 @@ fn read_json(payload: &[u8]) -> Result<(Vec<u8>, u64), Error> {
 
         fn visit_seq<A: SeqAccess<'de>>(mut self, mut documents: A) -> Result<Self, A::Error> {
             while let Some(document) = documents.next_element::<&RawValue>()? {
-                append(document, &mut self.0).map_err(serde::de::Error::custom)?;
+                self.2 = self.2.or(append(document, &mut self.0).err());
                 self.1 += 1;
             }
             Ok(self)
         }
     }
 
-    let mut deserializer = serde_json::Deserializer::from_slice(payload);
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        let Documents(documents, count) =
-            deserializer.deserialize_seq(Documents(Vec::with_capacity(payload.len()), 0))?;
-        deserializer.end()?;
-        return Ok((documents, count));
+        let documents = Documents(Vec::with_capacity(payload.len()), 0, None);
+        let Documents(documents, count, refused) =
+            serde_json::Deserializer::from_slice(payload).deserialize_seq(documents).map_err(Error::from)?;
+        return match refused {
+            Some(error) => Err(Refusal::Document(error)),
+            None => Ok((documents, count)),
+        };
     }
-    let document: Map<String, Value> = serde_json::from_slice(payload)?;
-    Ok((serde_json::to_vec(&document)?, 1))
+    let document: Map<String, Value> = serde_json::from_slice(payload).map_err(Error::from)?;
+    Ok((serde_json::to_vec(&document).map_err(Error::from)?, 1))
 }
 
-fn read_ndjson(payload: &[u8]) -> Result<(Vec<u8>, u64), Error> {
+fn read_ndjson(payload: &[u8]) -> Result<(Vec<u8>, u64), Refusal> {
     let mut documents = Vec::with_capacity(payload.len());
     let mut count = 0;
     for document in serde_json::Deserializer::from_slice(payload).into_iter::<&RawValue>() {
-        append(document?, &mut documents)?;
+        append(document.map_err(Error::from)?, &mut documents).map_err(Refusal::Document)?;
         count += 1;
     }
     Ok((documents, count))

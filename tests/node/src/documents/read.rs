@@ -11,6 +11,7 @@ use super::pointer;
 use super::sort;
 use crate::error::{ResponseError, Result};
 use crate::http::request::Parameter;
+use crate::search::request::network_is_disabled;
 use crate::search::{embedders, filter};
 
 /// What to read of the documents.
@@ -32,10 +33,12 @@ pub struct BrowseRequest {
     pub filter: Option<Value>,
     #[deserr(default)]
     pub sort: Option<Vec<String>>,
+    #[deserr(default)]
+    pub use_network: Option<bool>,
 }
 
 /// The parameters of a browse by GET.
-pub const BROWSE_PARAMETERS: [(&str, Parameter); 7] = [
+pub const BROWSE_PARAMETERS: [(&str, Parameter); 8] = [
     ("offset", Parameter::Integer),
     ("limit", Parameter::Integer),
     ("fields", Parameter::List),
@@ -43,6 +46,7 @@ pub const BROWSE_PARAMETERS: [(&str, Parameter); 7] = [
     ("ids", Parameter::List),
     ("filter", Parameter::Filter),
     ("sort", Parameter::Sort),
+    ("useNetwork", Parameter::Boolean),
 ];
 
 /// What to read of one document.
@@ -54,11 +58,16 @@ pub struct DocumentRequest {
     pub fields: Option<Vec<String>>,
     #[deserr(default)]
     pub retrieve_vectors: bool,
+    #[deserr(default)]
+    pub use_network: Option<bool>,
 }
 
 /// The parameters of the reading of one document.
-pub const DOCUMENT_PARAMETERS: [(&str, Parameter); 2] =
-    [("fields", Parameter::List), ("retrieveVectors", Parameter::Boolean)];
+pub const DOCUMENT_PARAMETERS: [(&str, Parameter); 3] = [
+    ("fields", Parameter::List),
+    ("retrieveVectors", Parameter::Boolean),
+    ("useNetwork", Parameter::Boolean),
+];
 
 /// A page of documents.
 #[derive(Debug, Serialize)]
@@ -71,6 +80,7 @@ pub struct Page {
 
 /// Reads a page of documents.
 pub fn browse(index: &Index, request: BrowseRequest) -> Result<Page> {
+    check_network(request.use_network)?;
     let rtxn = index.read_txn()?;
     let sort = request.sort.as_deref().map(sort::parse).transpose()?;
     let filter = request.filter.as_ref().map(|filter| filter::parse(filter, "invalid_document_filter"));
@@ -103,10 +113,15 @@ pub fn browse(index: &Index, request: BrowseRequest) -> Result<Page> {
 
 /// Reads one document.
 pub fn document(index: &Index, id: &str, request: &DocumentRequest) -> Result<Object> {
+    check_network(request.use_network)?;
     let rtxn = index.read_txn()?;
     let document = index.external_documents_ids().get(&rtxn, id)?;
     let document = document.ok_or_else(|| ResponseError::document_not_found(id))?;
     read(index, &rtxn, document, request.fields.as_deref(), request.retrieve_vectors)
+}
+
+fn check_network(use_network: Option<bool>) -> Result<()> {
+    use_network.map_or(Ok(()), |_| Err(network_is_disabled()))
 }
 
 fn with_ids(index: &Index, rtxn: &RoTxn, ids: &[Value]) -> Result<RoaringBitmap> {

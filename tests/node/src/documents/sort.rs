@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use milli_core::heed::RoTxn;
 use milli_core::{AscDesc, FieldsIdsMap, Index, Member, SortError, UserError};
-use milli_core::{distance_between_two_points, normalize_facet};
+use milli_core::{distance_between_two_points, is_faceted_by, normalize_facet};
 use roaring::RoaringBitmap;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub fn page(
     let sortable = index.sortable_fields(rtxn)?;
     for member in sort.iter().map(AscDesc::member) {
         let field = member.field().unwrap_or("_geo");
-        if !sortable.iter().any(|sortable| milli_core::is_faceted_by(field, sortable)) {
+        if !sortable.iter().any(|sortable| is_faceted_by(field, sortable)) {
             let valid_fields: BTreeSet<_> = sortable.into_iter().collect();
             let error = UserError::InvalidSortableAttribute {
                 field: field.to_string(),
@@ -45,9 +45,9 @@ pub fn page(
     let fields = index.fields_ids_map(rtxn)?;
     let mut keyed = Vec::with_capacity(documents.len() as usize);
     for document in documents {
-        let keys: Result<Vec<_>> =
+        let keys: Result<Option<Vec<_>>> =
             sort.iter().map(|sort| key(index, rtxn, &fields, document, sort)).collect();
-        keyed.push((keys?, document));
+        keyed.extend(keys?.map(|keys| (keys, document)));
     }
     keyed.sort_by(|(left, left_document), (right, right_document)| {
         let keys = sort.iter().zip(left.iter().zip(right));
@@ -84,23 +84,33 @@ impl Key {
     }
 }
 
-fn key(index: &Index, rtxn: &RoTxn, fields: &FieldsIdsMap, document: u32, sort: &AscDesc) -> Result<Key> {
+/// What a document is sorted by. `None` when it has the field but nothing to sort by in it: such documents are in
+/// no sorted page of Meilisearch 1.50.
+fn key(
+    index: &Index,
+    rtxn: &RoTxn,
+    fields: &FieldsIdsMap,
+    document: u32,
+    sort: &AscDesc,
+) -> Result<Option<Key>> {
     let document = index.document(rtxn, document)?;
     let path = sort.member().field().unwrap_or("_geo");
     let mut keys = Vec::new();
+    let mut exists = false;
     for (id, name) in fields.iter() {
-        if milli_core::is_faceted_by(path, name)
+        if is_faceted_by(path, name)
             && let Some(value) = document.get(id)
         {
             let value: Value = serde_json::from_slice(value)?;
             let inside = path[name.len()..].trim_start_matches('.');
             match sort.member() {
                 Member::Geo(point) => keys.extend(distance(point, &value)),
-                Member::Field(_) => collect(&value, inside, &mut keys),
+                Member::Field(_) => exists |= collect(&value, inside, &mut keys),
             }
         }
     }
-    Ok(keys.into_iter().min_by(|left, right| left.cmp(right, sort)).unwrap_or(Key::Missing))
+    let first = keys.into_iter().min_by(|left, right| left.cmp(right, sort));
+    Ok(first.or((!exists).then_some(Key::Missing)))
 }
 
 fn distance(from: &[f64; 2], geo: &Value) -> Option<Key> {
@@ -109,21 +119,30 @@ fn distance(from: &[f64; 2], geo: &Value) -> Option<Key> {
     Some(Key::Number(distance_between_two_points(from, &to)))
 }
 
-/// Collects the values at this path inside a value, through arrays.
-fn collect(value: &Value, path: &str, keys: &mut Vec<Key>) {
+/// Collects the values at this path inside a value, through arrays. Returns whether the path is there.
+fn collect(value: &Value, path: &str, keys: &mut Vec<Key>) -> bool {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| collect(value, path, keys)),
+        Value::Array(values) => {
+            let mut exists = path.is_empty();
+            for value in values {
+                exists |= collect(value, path, keys);
+            }
+            return exists;
+        }
         Value::Object(object) => {
+            let mut exists = path.is_empty();
             for (key, value) in object {
-                if milli_core::is_faceted_by(path, key) {
-                    collect(value, path[key.len()..].trim_start_matches('.'), keys);
+                if !path.is_empty() && is_faceted_by(path, key) {
+                    exists |= collect(value, path[key.len()..].trim_start_matches('.'), keys);
                 }
             }
+            return exists;
         }
-        _ if !path.is_empty() => {}
+        _ if !path.is_empty() => return false,
         Value::Number(number) => keys.extend(number.as_f64().map(Key::Number)),
         Value::String(text) => keys.push(Key::Text(normalize_facet(text))),
         Value::Bool(boolean) => keys.push(Key::Text(boolean.to_string())),
         Value::Null => {}
     }
+    true
 }

@@ -136,9 +136,7 @@ pub async fn delete_batch(
 ) -> Result<Response> {
     let Deletion { custom_metadata } =
         request::query(query.as_deref(), &DELETION_PARAMETERS, Domain::Document)?;
-    let ids = request::json(&payload.headers, &payload.bytes)?;
-    let ids: Vec<Value> = serde_json::from_value(ids)
-        .map_err(|error| ResponseError::new("bad_request", format!("Json deserialize error: {error}")))?;
+    let ids: Vec<Value> = request::json(&payload.headers, &payload.bytes)?;
     let ids = ids.into_iter().map(|id| match id {
         Value::String(id) => id,
         id => id.to_string(),

@@ -9,7 +9,7 @@ use milli_core::Index;
 use serde_json::{Value, json};
 
 use super::invalid::{Domain, Reason};
-use super::request::{self, Parameter};
+use super::request::{self, Parameter, Uid};
 use super::{IndexUid, Node, Payload};
 use crate::error::{ResponseError, Result};
 use crate::tasks::{Operation, Swap, view};
@@ -46,18 +46,6 @@ struct SwapRequest {
     indexes: Vec<Uid>,
     #[deserr(default)]
     rename: bool,
-}
-
-/// An index uid in a body.
-#[derive(deserr::Deserr)]
-#[deserr(try_from(String) = Uid::new -> Reason)]
-struct Uid(String);
-
-impl Uid {
-    fn new(uid: String) -> Result<Self, Reason> {
-        request::index_uid(&uid).map_err(|error| Reason(error.message))?;
-        Ok(Self(uid))
-    }
 }
 
 pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Json<Value>> {

@@ -41,7 +41,12 @@ impl Format for Body {
 
 impl Format for QueryString {
     fn message<V: IntoValue>(error: ErrorKind<V>, location: ValuePointerRef) -> String {
-        take_cf_content(QueryParamError::error(None, error, location)).to_string()
+        // To the user a list is one parameter.
+        let parameter = match location {
+            ValuePointerRef::Index { prev, .. } => *prev,
+            location => location,
+        };
+        take_cf_content(QueryParamError::error(None, error, parameter)).to_string()
     }
 }
 
@@ -56,6 +61,8 @@ enum Fault {
 pub enum Domain {
     /// `/indexes` and `/indexes/{uid}`.
     Index,
+    /// `/stats` and `/indexes/{uid}/stats`.
+    Stats,
     /// `/indexes/{uid}/documents…`.
     Document,
     /// `/indexes/{uid}/settings…`.
@@ -124,6 +131,7 @@ impl<F: Format> Invalid<F> {
             (Domain::Swap, "rename") => "invalid_swap_rename".to_string(),
             (Domain::Swap, _) => "invalid_swap_indexes".to_string(),
             (Domain::Index, field) => format!("invalid_index_{}", snake_case(field)),
+            (Domain::Stats, field) => format!("invalid_stats_{}", snake_case(field)),
             (Domain::Document, field) => format!("invalid_document_{}", snake_case(field)),
             (Domain::Task, field) => format!("invalid_task_{}", snake_case(field)),
             (Domain::Settings, field) => format!("invalid_settings_{}", snake_case(field)),
@@ -194,6 +202,11 @@ impl Reason {
     /// The reason in someone else's words.
     pub fn new(reason: impl Display) -> Self {
         Self(reason.to_string())
+    }
+
+    /// The number is not between 0 and 1.
+    pub fn not_a_ratio(field: &str) -> Self {
+        Self(format!("the value of `{field}` is invalid, expected a float between `0.0` and `1.0`."))
     }
 }
 

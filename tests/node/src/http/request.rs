@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use deserr::{DeserializeError, Deserr, ErrorKind, MergeWithError, ValuePointerRef, take_cf_content};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::invalid::{Body, Domain, Invalid, QueryString, Reason};
@@ -13,12 +15,12 @@ use crate::error::{ResponseError, Result};
 
 /// Reads a JSON body.
 pub fn body<T: Deserr<Invalid<Body>>>(headers: &HeaderMap, bytes: &Bytes, domain: Domain) -> Result<T> {
-    deserr::deserialize::<T, _, Invalid<Body>>(json(headers, bytes)?)
+    deserr::deserialize::<T, _, Invalid<Body>>(json::<Value>(headers, bytes)?)
         .map_err(|invalid| invalid.into_error(domain))
 }
 
-/// Reads a body as any JSON value.
-pub fn json(headers: &HeaderMap, bytes: &Bytes) -> Result<Value> {
+/// Reads a JSON body whose fields need no names of their own in errors.
+pub fn json<T: DeserializeOwned>(headers: &HeaderMap, bytes: &Bytes) -> Result<T> {
     const ACCEPTED: &str = "Accepted values for the Content-Type header are: `application/json`";
 
     match headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default()) {
@@ -35,8 +37,12 @@ pub fn json(headers: &HeaderMap, bytes: &Bytes) -> Result<Value> {
     if bytes.is_empty() {
         return Err(ResponseError::new("missing_payload", "A json payload is missing."));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        ResponseError::new("malformed_payload", format!("The json payload provided is malformed. `{error}`."))
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => ResponseError::new("bad_request", format!("Json deserialize error: {error}")),
+        _ => ResponseError::new(
+            "malformed_payload",
+            format!("The json payload provided is malformed. `{error}`."),
+        ),
     })
 }
 
@@ -47,8 +53,8 @@ pub enum Parameter {
     Text,
     /// A whole number.
     Integer,
-    /// Any number.
-    Float,
+    /// A number between 0 and 1, which messages call by this name.
+    Ratio(&'static str),
     /// `true` or `false`.
     Boolean,
     /// Values separated by commas.
@@ -117,7 +123,10 @@ impl Parameter {
         Ok(match self {
             Self::Text => text.into(),
             Self::Integer => integer(text)?,
-            Self::Float => float(text),
+            Self::Ratio(name) => match text.parse::<f64>() {
+                Ok(number) => number.into(),
+                Err(_) => return Err(Reason::not_a_ratio(name)),
+            },
             Self::FloatList => text.split(',').map(|number| float(number.trim())).collect::<Vec<_>>().into(),
             Self::Boolean => match text {
                 "true" => true.into(),
@@ -180,4 +189,16 @@ pub fn index_uid(uid: &str) -> Result<&str> {
          characters, hyphens (-) and underscores (_), and can not be more than 512 bytes."
     );
     Err(ResponseError::new("invalid_index_uid", message))
+}
+
+/// An index uid in a body.
+#[derive(deserr::Deserr)]
+#[deserr(try_from(String) = Uid::new -> Reason)]
+pub struct Uid(pub String);
+
+impl Uid {
+    fn new(uid: String) -> Result<Self, Reason> {
+        index_uid(&uid).map_err(Reason::new)?;
+        Ok(Self(uid))
+    }
 }

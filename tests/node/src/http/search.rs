@@ -1,13 +1,17 @@
 //! `/indexes/{uid}/search`, `/indexes/{uid}/facet-search` and `/multi-search`.
 
+use std::convert::Infallible;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, ValuePointerRef, take_cf_content};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::invalid::{Body, Domain, Invalid};
-use super::request;
+use super::request::{self, Uid};
 use super::{IndexUid, Node, Payload};
 use crate::error::{ResponseError, Result};
 use crate::search::facet_search::{self, FacetSearchRequest, FacetSearchResponse};
@@ -55,7 +59,18 @@ struct MultiSearch {
     federation: Option<Value>,
 }
 
-pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Result<Json<Value>> {
+pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Response {
+    match search_many(node, payload).await {
+        Ok(results) => results.into_response(),
+        // An index that is not there makes the request a bad one here.
+        Err(error) if error.code == "index_not_found" => {
+            (StatusCode::BAD_REQUEST, Json(error)).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn search_many(node: Node, payload: Payload) -> Result<Json<Value>> {
     let request: MultiSearch = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
     if request.federation.is_some() {
         let message = "This node does not serve federated searches.";
@@ -66,13 +81,13 @@ pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Result<
         .into_iter()
         .enumerate()
         .map(|(number, query)| sub_query(number, query))
-        .collect::<Result<_>>()?;
+        .collect::<Result<_, _>>()
+        .map_err(|invalid| invalid.into_error(Domain::Search))?;
     let context = context(&payload.headers);
     node.blocking(move |queue| {
         let mut results = Vec::with_capacity(queries.len());
         for (number, (uid, request)) in queries.into_iter().enumerate() {
             let result = queue.index(&uid).and_then(|index| query::search(&uid, &index, &request, context));
-            // A missing index is part of a bad request here.
             let result = result.map_err(|error| error.inside(&format!(".queries[{number}]")))?;
             let mut view = json!({ "indexUid": uid });
             if let (Value::Object(view), Value::Object(result)) = (&mut view, serde_json::to_value(result)?) {
@@ -86,27 +101,15 @@ pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Result<
 }
 
 /// Takes the index uid out of a query of a multi-search; what is left is a search.
-fn sub_query(number: usize, mut query: Value) -> Result<(String, SearchRequest)> {
-    let place = format!(".queries[{number}]");
+fn sub_query(number: usize, mut query: Value) -> Result<(String, SearchRequest), Invalid<Body>> {
+    let queries = ValuePointerRef::Origin.push_key("queries");
+    let location = queries.push_index(number);
     let Some(uid) = query.as_object_mut().and_then(|query| query.remove("indexUid")) else {
-        let message = format!("Missing field `indexUid` inside `{place}`");
-        return Err(ResponseError::new("missing_index_uid", message));
+        let missing = ErrorKind::MissingField { field: "indexUid" };
+        return Err(take_cf_content(Invalid::error::<Infallible>(None, missing, location)));
     };
-    let Value::String(uid) = uid else {
-        let message =
-            format!("Invalid value type at `{place}.indexUid`: expected a string, but found `{uid}`");
-        return Err(ResponseError::new("invalid_index_uid", message));
-    };
-    request::index_uid(&uid).map_err(|error| ResponseError {
-        message: format!("Invalid value at `{place}.indexUid`: {}", error.message),
-        ..error
-    })?;
-    let request = deserr::deserialize::<SearchRequest, _, Invalid<Body>>(query).map_err(|invalid| {
-        let mut error = invalid.into_error(Domain::Search);
-        error.message = error.message.replacen(" `.", &format!(" `{place}."), 1);
-        error
-    })?;
-    Ok((uid, request))
+    let Uid(uid) = Deserr::deserialize_from_value(uid.into_value(), location.push_key("indexUid"))?;
+    Ok((uid, Deserr::deserialize_from_value(query.into_value(), location)?))
 }
 
 fn context(headers: &HeaderMap) -> Context {

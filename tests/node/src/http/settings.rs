@@ -57,7 +57,11 @@ fn one(setting: &'static str, verb: MethodFilter) -> MethodRouter<Node> {
         let settings = parse(object).map_err(|mut error| {
             // The user wrote the value alone.
             let prefix = format!(".{setting}");
-            error.message = error.message.replace(&format!(" at `{prefix}`"), "").replace(&prefix, "");
+            error.message = error
+                .message
+                .replace(&format!(" at `{prefix}`"), "")
+                .replace(&format!(" inside `{prefix}`"), "")
+                .replace(&prefix, "");
             error
         })?;
         update(&node, uid, settings, false).await

@@ -28,7 +28,7 @@ pub async fn version() -> Json<Value> {
 }
 
 pub async fn stats(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Json<Value>> {
-    let query: StatsQuery = request::query(query.as_deref(), &PARAMETERS, Domain::Index)?;
+    let query: StatsQuery = request::query(query.as_deref(), &PARAMETERS, Domain::Stats)?;
     node.blocking(move |queue| {
         let (mut size, mut used) = queue.store.size()?;
         let mut last_update = None;
@@ -58,7 +58,7 @@ pub async fn index_stats(
     IndexUid(uid): IndexUid,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>> {
-    let query: StatsQuery = request::query(query.as_deref(), &PARAMETERS, Domain::Index)?;
+    let query: StatsQuery = request::query(query.as_deref(), &PARAMETERS, Domain::Stats)?;
     node.blocking(move |queue| {
         let stats = stats::index_stats(&queue.index(&uid)?, queue.is_indexing(&uid), query)?;
         Ok(Json(stats))

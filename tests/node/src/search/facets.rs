@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use milli_core::heed::RoTxn;
+use milli_core::is_faceted_by;
 use milli_core::{
     AttributePatterns, DEFAULT_VALUES_PER_FACET, FilterableAttributesRule, Index, PatternMatch,
 };
@@ -106,7 +107,15 @@ fn names(rule: &FilterableAttributesRule) -> Vec<&str> {
 
 /// Whether some attribute can match both.
 fn intersects(pattern: &str, rule: &FilterableAttributesRule) -> bool {
-    let asked = AttributePatterns::from(vec![pattern.to_string()]);
-    rule.match_str(pattern) == PatternMatch::Match
-        || names(rule).iter().any(|name| pattern == *name || asked.match_str(name) == PatternMatch::Match)
+    let matches = |pattern: &str, name: &str| {
+        AttributePatterns::from(vec![pattern.to_string()]).match_str(name) != PatternMatch::NoMatch
+    };
+    match rule {
+        FilterableAttributesRule::Field(field) => {
+            is_faceted_by(field, pattern) || is_faceted_by(pattern, field) || matches(pattern, field)
+        }
+        FilterableAttributesRule::Pattern(_) => {
+            names(rule).iter().any(|name| matches(pattern, name) || matches(name, pattern))
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::facets::{self, FacetStats, Facets};
-use super::request::SearchRequest;
+use super::request::{MISSING_HYBRID, SearchRequest};
 use super::{embedders, filter, hits};
 use crate::error::{ResponseError, Result};
 
@@ -54,6 +54,8 @@ enum Page {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
     query_uid: Uuid,
     index_uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +74,7 @@ pub struct Context {
 /// Searches an index.
 pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Context) -> Result<SearchResponse> {
     let begun = Instant::now();
+    request.check_features()?;
     let in_index = |error| ResponseError::in_index(uid, error);
     let rtxn = index.read_txn()?;
     let filter =
@@ -150,6 +153,7 @@ pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Contex
         facet_stats,
         request_uid: context.request_uid,
         metadata: context.with_metadata.then(|| Metadata {
+            query: request.q.clone(),
             query_uid: Uuid::now_v7(),
             index_uid: uid.to_string(),
             primary_key,
@@ -199,8 +203,7 @@ fn scoring_strategy(request: &SearchRequest) -> ScoringStrategy {
 fn semantic_ratio(request: &SearchRequest) -> Result<f32> {
     let Some(hybrid) = &request.hybrid else {
         if request.vector.is_some() {
-            let message = "Invalid request: missing `hybrid` parameter when `vector` or `media` are present.";
-            return Err(ResponseError::new("missing_search_hybrid", message));
+            return Err(ResponseError::new("missing_search_hybrid", MISSING_HYBRID));
         }
         return Ok(0.0);
     };

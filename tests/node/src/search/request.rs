@@ -64,9 +64,18 @@ pub struct SearchRequest {
     #[deserr(default)]
     pub retrieve_vectors: bool,
     #[deserr(default)]
+    pub media: Option<Value>,
+    #[deserr(default)]
+    pub personalize: Option<Value>,
+    #[deserr(default)]
+    pub use_network: Option<bool>,
+    #[deserr(default)]
     pub show_ranking_score: bool,
     #[deserr(default)]
     pub show_ranking_score_details: bool,
+    /// Taken and not served: the engine does not measure its steps.
+    #[deserr(default)]
+    pub show_performance_details: bool,
 }
 
 /// What happens to the words of a query that too few documents hold together.
@@ -129,7 +138,7 @@ fn between_0_and_1(field: &str, number: f64) -> Result<f64, Reason> {
     if (0.0..=1.0).contains(&number) {
         return Ok(number);
     }
-    Err(Reason(format!("the value of `{field}` is invalid, expected a float between `0.0` and `1.0`.")))
+    Err(Reason::not_a_ratio(field))
 }
 
 impl SearchRequest {
@@ -140,7 +149,7 @@ impl SearchRequest {
 
     /// Reads the query string of a search by GET.
     pub fn from_query(query: Option<&str>) -> Result<Self> {
-        const PARAMETERS: [(&str, Parameter); 27] = [
+        const PARAMETERS: [(&str, Parameter); 30] = [
             ("q", Parameter::Text),
             ("offset", Parameter::Integer),
             ("limit", Parameter::Integer),
@@ -160,14 +169,17 @@ impl SearchRequest {
             ("facets", Parameter::List),
             ("matchingStrategy", Parameter::Text),
             ("attributesToSearchOn", Parameter::List),
-            ("rankingScoreThreshold", Parameter::Float),
+            ("rankingScoreThreshold", Parameter::Ratio("rankingScoreThreshold")),
             ("locales", Parameter::List),
             ("hybridEmbedder", Parameter::Text),
-            ("hybridSemanticRatio", Parameter::Float),
+            ("hybridSemanticRatio", Parameter::Ratio("semanticRatio")),
             ("vector", Parameter::FloatList),
             ("retrieveVectors", Parameter::Boolean),
+            ("personalizeUserContext", Parameter::Text),
+            ("useNetwork", Parameter::Boolean),
             ("showRankingScore", Parameter::Boolean),
             ("showRankingScoreDetails", Parameter::Boolean),
+            ("showPerformanceDetails", Parameter::Boolean),
         ];
         let mut parameters = request::parameters(query, &PARAMETERS, Domain::Search)?;
         match (parameters.remove("hybridEmbedder"), parameters.remove("hybridSemanticRatio")) {
@@ -186,6 +198,48 @@ impl SearchRequest {
             let message = "`hybridEmbedder` is mandatory when `vector` is present";
             return Err(ResponseError::new("missing_search_hybrid", message));
         }
+        if let Some(user_context) = parameters.remove("personalizeUserContext") {
+            parameters.insert("personalize".to_string(), user_context);
+        }
         request::from_parameters(parameters, Domain::Search)
     }
+
+    /// Refuses what Meilisearch only serves once an experimental feature is enabled.
+    pub fn check_features(&self) -> Result<()> {
+        if self.use_network.is_some() {
+            return Err(network_is_disabled());
+        }
+        if self.media.is_some() {
+            let (code, message) = match (&self.vector, &self.hybrid) {
+                (Some(_), _) => (
+                    "invalid_search_media_and_vector",
+                    "Invalid request: both `media` and `vector` parameters are present.",
+                ),
+                (None, None) => ("missing_search_hybrid", MISSING_HYBRID),
+                (None, Some(_)) => (
+                    "feature_not_enabled",
+                    "passing `media` in a search query requires enabling the `multimodal` experimental feature. See \
+                     https://github.com/orgs/meilisearch/discussions/846",
+                ),
+            };
+            return Err(ResponseError::new(code, message));
+        }
+        if self.personalize.is_some() {
+            let message = "reranking search results requires enabling the `personalization` experimental feature. \
+                           See https://github.com/orgs/meilisearch/discussions/866";
+            return Err(ResponseError::new("feature_not_enabled", message));
+        }
+        Ok(())
+    }
+}
+
+/// What is said about a vector that no embedder is named for.
+pub const MISSING_HYBRID: &str =
+    "Invalid request: missing `hybrid` parameter when `vector` or `media` are present.";
+
+/// Refuses `useNetwork`.
+pub fn network_is_disabled() -> ResponseError {
+    let message = "passing `useNetwork` in a search query requires enabling the `network` experimental feature. See \
+                   https://github.com/orgs/meilisearch/discussions/805";
+    ResponseError::new("feature_not_enabled", message)
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use deserr::{DeserializeError, ErrorKind, ValuePointerRef, take_cf_content};
+use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, ValuePointerRef, take_cf_content};
 use milli_core::tokenizer::Language;
 use milli_core::update::Setting;
 use milli_core::{AttributePatterns, Criterion, OrderBy, index, proximity};
@@ -162,7 +162,7 @@ impl WordSizes {
 /// Which languages some attributes are in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, deserr::Deserr)]
 #[serde(rename_all = "camelCase")]
-#[deserr(rename_all = camelCase, deny_unknown_fields, where_predicate = __Deserr_E: deserr::MergeWithError<Reason>)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct LocalizedAttributesRule {
     pub attribute_patterns: AttributePatterns,
@@ -189,8 +189,7 @@ impl From<milli_core::LocalizedAttributesRule> for LocalizedAttributesRule {
 }
 
 /// A language by its ISO 639-3 code, or by the ISO 639-1 code it was given by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, deserr::Deserr)]
-#[deserr(try_from(&String) = Locale::parse -> Reason)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locale {
     /// The language.
     pub language: Language,
@@ -272,19 +271,27 @@ const LANGUAGES: [(&str, &str); 70] = [
 ];
 
 impl Locale {
-    fn parse(code: &String) -> Result<Self, Reason> {
-        let known =
-            LANGUAGES.iter().find(|(short, long)| !code.is_empty() && (code == short || code == long));
-        known
-            .and_then(|(short, long)| {
-                Some(Self { language: Language::from_code(long)?, short: code == short })
-            })
-            .ok_or_else(|| {
-                let codes = LANGUAGES.iter().flat_map(|(short, long)| [*short, *long]);
-                let mut codes: Vec<_> = codes.filter(|code| !code.is_empty()).collect();
-                codes.sort_by_key(|code| (code.len(), *code));
-                Reason(format!("Unsupported locale `{code}`, expected one of {}", codes.join(", ")))
-            })
+    fn parse(code: &str) -> Option<Self> {
+        let mut known = LANGUAGES.iter();
+        let (short, long) =
+            known.find(|(short, long)| !code.is_empty() && (code == *short || code == *long))?;
+        Some(Self { language: Language::from_code(long)?, short: code == *short })
+    }
+}
+
+impl<E: DeserializeError> Deserr<E> for Locale {
+    fn deserialize_from_value<V: IntoValue>(
+        value: deserr::Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        let code = String::deserialize_from_value(value, location)?;
+        Self::parse(&code).ok_or_else(|| {
+            let codes =
+                LANGUAGES.iter().map(|(short, _)| *short).chain(LANGUAGES.iter().map(|(_, long)| *long));
+            let codes: Vec<_> = codes.filter(|code| !code.is_empty()).collect();
+            let unknown = ErrorKind::UnknownValue { value: &code, accepted: &codes };
+            take_cf_content(E::error::<Infallible>(None, unknown, location))
+        })
     }
 }
 
@@ -307,6 +314,6 @@ impl Serialize for Locale {
 impl<'de> Deserialize<'de> for Locale {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = String::deserialize(deserializer)?;
-        Self::parse(&code).map_err(|reason| serde::de::Error::custom(reason.0))
+        Self::parse(&code).ok_or_else(|| serde::de::Error::custom("not a language"))
     }
 }

@@ -6,7 +6,7 @@ use time::{Date, OffsetDateTime};
 
 use super::{Status, Task, TaskId};
 use crate::http::invalid::Reason;
-use crate::http::request::Parameter;
+use crate::http::request::{self, Parameter};
 
 /// Which tasks are meant. What is not said does not matter; neither does `*`.
 #[derive(Debug, Clone, Default, deserr::Deserr)]
@@ -14,9 +14,9 @@ use crate::http::request::Parameter;
 #[allow(missing_docs)]
 pub struct TaskFilter {
     #[deserr(default)]
-    pub uids: Option<Vec<TaskId>>,
-    #[deserr(default)]
     pub batch_uids: Option<Vec<u32>>,
+    #[deserr(default)]
+    pub uids: Option<Vec<TaskId>>,
     #[deserr(default)]
     pub canceled_by: Option<Vec<TaskId>>,
     #[deserr(default)]
@@ -24,7 +24,7 @@ pub struct TaskFilter {
     #[deserr(default)]
     pub statuses: Option<Vec<StatusName>>,
     #[deserr(default)]
-    pub index_uids: Option<Vec<String>>,
+    pub index_uids: Option<Vec<IndexName>>,
     #[deserr(default)]
     pub after_enqueued_at: Option<After>,
     #[deserr(default)]
@@ -41,8 +41,8 @@ pub struct TaskFilter {
 
 /// The parameters of the choice.
 pub const FILTER_PARAMETERS: [(&str, Parameter); 12] = [
-    ("uids", Parameter::IntegerList),
     ("batchUids", Parameter::IntegerList),
+    ("uids", Parameter::IntegerList),
     ("canceledBy", Parameter::IntegerList),
     ("types", Parameter::List),
     ("statuses", Parameter::List),
@@ -55,7 +55,7 @@ pub const FILTER_PARAMETERS: [(&str, Parameter); 12] = [
     ("beforeFinishedAt", Parameter::Text),
 ];
 
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 19] = [
     "documentAdditionOrUpdate",
     "documentEdition",
     "documentDeletion",
@@ -72,6 +72,8 @@ const KINDS: [&str; 17] = [
     "upgradeDatabase",
     "indexCompaction",
     "networkTopologyChange",
+    "dsrUpdate",
+    "dsrClear",
     "*",
 ];
 
@@ -114,6 +116,20 @@ impl StatusName {
             STATUSES[..STATUSES.len() - 1].iter().map(|(name, _)| format!("`{name}`")).collect();
         let known = known.join(", ");
         Err(Reason(format!("`{status}` is not a valid task status. Available statuses are {known}.")))
+    }
+}
+
+/// The uid of an index, or `*`.
+#[derive(Debug, Clone, deserr::Deserr)]
+#[deserr(try_from(String) = IndexName::parse -> Reason)]
+pub struct IndexName(String);
+
+impl IndexName {
+    fn parse(uid: String) -> Result<Self, Reason> {
+        if uid != "*" {
+            request::index_uid(&uid).map_err(Reason::new)?;
+        }
+        Ok(Self(uid))
     }
 }
 
@@ -170,7 +186,9 @@ impl TaskFilter {
             && one_of(&self.canceled_by, |uid| Some(*uid) == task.canceled_by)
             && one_of(&self.types, |kind| kind.0 == "*" || kind.0 == task.operation.kind())
             && one_of(&self.statuses, |status| status.0.is_none_or(|status| status == task.status))
-            && one_of(&self.index_uids, |uid| uid == "*" || Some(uid.as_str()) == task.index_uid.as_deref())
+            && one_of(&self.index_uids, |uid| {
+                uid.0 == "*" || Some(uid.0.as_str()) == task.index_uid.as_deref()
+            })
             && is_after(self.after_enqueued_at, Some(task.enqueued_at))
             && is_before(self.before_enqueued_at, Some(task.enqueued_at))
             && is_after(self.after_started_at, task.started_at)

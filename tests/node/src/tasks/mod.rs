@@ -182,12 +182,12 @@ impl Operation {
     }
 
     /// The details of the task before it has begun.
-    pub fn details(&self) -> Details {
+    pub fn details(&self, index_uid: Option<&str>) -> Details {
         let details = match self {
             Self::IndexCreation { primary_key } => json!({ "primaryKey": primary_key }),
             Self::IndexUpdate { primary_key, new_uid: None } => json!({ "primaryKey": primary_key }),
             Self::IndexUpdate { primary_key, new_uid: Some(new_uid) } => {
-                json!({ "primaryKey": primary_key, "newIndexUid": new_uid })
+                json!({ "primaryKey": primary_key, "oldIndexUid": index_uid, "newIndexUid": new_uid })
             }
             Self::IndexDeletion | Self::DocumentClear => json!({ "deletedDocuments": null }),
             Self::IndexSwap { swaps } => {

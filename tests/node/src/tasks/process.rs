@@ -9,7 +9,6 @@ use milli_core::heed::RwTxn;
 use milli_core::progress::Progress;
 use milli_core::update::new::indexer::{self, DocumentDeletion, DocumentOperation};
 use milli_core::update::{self, ClearDocuments};
-use milli_core::vector::EmbeddingConfigs;
 use milli_core::{Filter, Index};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
@@ -27,6 +26,8 @@ pub struct Processed {
     pub tasks: Vec<Task>,
     /// What changes about the names of the indexes.
     pub indexes: Vec<IndexChange>,
+    /// The uids that were exchanged, which earlier tasks follow.
+    pub renames: Vec<(String, String)>,
     /// The folders of the indexes that no name leads to any more.
     pub removed: Vec<Uuid>,
 }
@@ -63,6 +64,7 @@ impl Queue {
             if let Err(error) = self.carry_out(task, &mut processed) {
                 self.unless_stopping(&error)?;
                 processed.indexes.clear();
+                processed.renames.clear();
                 processed.removed.clear();
                 task.fail(error);
             }
@@ -102,7 +104,7 @@ impl Queue {
                         IndexChange::Put(new_uid.clone(), self.folder(&uid)?),
                         IndexChange::Delete(uid.clone()),
                     ]);
-                    task.details.insert("oldIndexUid".to_string(), uid.clone().into());
+                    processed.renames.push((uid.clone(), new_uid));
                 }
                 if let Some(primary_key) = primary_key {
                     self.set_primary_key(&uid, &index, primary_key)?;
@@ -118,6 +120,7 @@ impl Queue {
             }
             Operation::IndexSwap { swaps } => {
                 processed.indexes = self.swap(&swaps)?;
+                processed.renames = swaps.into_iter().map(|swap| swap.indexes).collect();
                 task.succeed([]);
             }
             Operation::DocumentAddition { .. } => {}
@@ -191,6 +194,15 @@ impl Queue {
 
     fn swap(&self, swaps: &[Swap]) -> Result<Vec<IndexChange>> {
         let mut folders = self.store.indexes(&*self.store.read()?)?;
+        let uids = swaps.iter().flat_map(|Swap { indexes: (left, right), rename }| {
+            [Some(left), (!rename).then_some(right)].into_iter().flatten()
+        });
+        let missing: Vec<_> =
+            uids.filter(|uid| !folders.contains_key(*uid)).map(|uid| format!("`{uid}`")).collect();
+        if missing.len() > 1 {
+            let message = format!("Indexes {} not found.", missing.join(", "));
+            return Err(ResponseError::new("index_not_found", message));
+        }
         let mut changes = Vec::new();
         for Swap { indexes: (left, right), rename } in swaps {
             let left_folder =
@@ -370,7 +382,7 @@ impl Queue {
             new_fields,
             None,
             &changes,
-            EmbeddingConfigs::default(),
+            embedders::load(index, &rtxn)?,
             &|| self.is_stopping(),
             &Progress::default(),
         )

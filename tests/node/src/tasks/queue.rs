@@ -144,9 +144,9 @@ impl Queue {
         let task = Task {
             uid: self.store.next_uid(&wtxn)?,
             batch_uid: None,
-            index_uid,
             status: Status::Enqueued,
-            details: operation.details(),
+            details: operation.details(index_uid.as_deref()),
+            index_uid,
             operation,
             error: None,
             canceled_by: None,
@@ -230,6 +230,9 @@ impl Queue {
         for change in &processed.indexes {
             change.apply(&self.store, &mut wtxn)?;
         }
+        if let Some(task) = processed.tasks.first() {
+            self.rename(&mut wtxn, &processed.renames, task.uid)?;
+        }
         let mut deleted = HashSet::new();
         let now = OffsetDateTime::now_utc();
         let mut tasks = processed.tasks;
@@ -270,6 +273,26 @@ impl Queue {
         }
         for folder in processed.removed {
             self.indexes.remove(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the tasks before this one follow their indexes to their new uids.
+    fn rename(&self, wtxn: &mut RwTxn, renames: &[(String, String)], before: TaskId) -> Result<()> {
+        if renames.is_empty() {
+            return Ok(());
+        }
+        let tasks = self.store.tasks(wtxn)?.collect::<Result<Vec<_>>>()?;
+        for mut task in tasks.into_iter().filter(|task| task.uid < before) {
+            let renamed = renames.iter().find_map(|(left, right)| match &task.index_uid {
+                Some(uid) if uid == left => Some(right),
+                Some(uid) if uid == right => Some(left),
+                _ => None,
+            });
+            if let Some(uid) = renamed {
+                task.index_uid = Some(uid.clone());
+                self.store.put_task(wtxn, &task)?;
+            }
         }
         Ok(())
     }
