@@ -1,1 +1,24 @@
-//! Starts clusters of real parts for the tests, the demo and `make up`.
+//! Starts clusters of real parts for the tests, the demo and `make up`: Meilisearch nodes, the control plane and
+//! Envoy with the filter, each a process of its own on free ports.
+//!
+//! All that a [`Cluster`] started ends with it, also when the program that started it panics or is killed.
+
+pub mod binaries;
+mod catalogue;
+mod client;
+mod cluster;
+mod control_plane;
+mod envoy;
+mod node;
+mod ports;
+mod process;
+pub mod running;
+mod wait;
+
+pub use catalogue::{Package, debian_packages};
+pub use client::{Answer, Client, Index};
+pub use cluster::{Cluster, Options};
+pub use envoy::Bootstrap;
+pub use node::{Node, SingleNode};
+pub use reqwest::Method;
+pub use wait::{wait_for, wait_until};

@@ -1,0 +1,365 @@
+//! A whole cluster: nodes, control plane, Envoy.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::binaries;
+use crate::client::Client;
+use crate::control_plane::ControlPlane;
+use crate::envoy::{Bootstrap, Envoy};
+use crate::node::Node;
+use crate::ports::{free_port, is_free};
+use crate::process::Lifetime;
+use crate::running::{Running, RunningProcess};
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nodes in all groups together.
+    pub nodes: usize,
+    /// Groups; the nodes are dealt out to them in turn.
+    pub replica_groups: usize,
+    /// Copies of a shard inside a group.
+    pub replication_factor: usize,
+    /// Slots of the hash space.
+    pub shards: u32,
+    /// The master key of all nodes, and so of the cluster.
+    pub master_key: String,
+    /// The key of the control plane's REST API.
+    pub admin_key: String,
+    /// How Envoy is set up.
+    pub bootstrap: Bootstrap,
+    /// Keys of the control plane's configuration beyond these.
+    pub config: Value,
+    /// The port for clients; a free one if not given.
+    pub client_port: Option<u16>,
+    /// The port of the control plane's REST API; a free one if not given.
+    pub admin_port: Option<u16>,
+    /// Where data, logs and configurations go; given, the cluster can be left running. Otherwise a temporary folder.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            nodes: 3,
+            replica_groups: 1,
+            replication_factor: 2,
+            shards: 64,
+            master_key: "masterKey".into(),
+            admin_key: "adminKey".into(),
+            bootstrap: Bootstrap::default(),
+            config: json!({}),
+            client_port: None,
+            admin_port: None,
+            data_dir: None,
+        }
+    }
+}
+
+/// A running cluster. Dropping it stops everything.
+pub struct Cluster {
+    // Dropped in this order: what calls before what is called, data last.
+    envoy: Envoy,
+    control_plane: ControlPlane,
+    nodes: Vec<Node>,
+    folder: Folder,
+    master_key: String,
+}
+
+enum Folder {
+    Temporary(Option<TempDir>),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Temporary(folder) => folder.as_ref().map_or(Path::new("."), TempDir::path),
+            Folder::Kept(path) => path,
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Folder::Temporary(folder) = self
+            && std::thread::panicking()
+            && let Some(folder) = folder.take()
+        {
+            eprintln!("the cluster's logs are in {}", folder.keep().display());
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until it would answer a search.
+    ///
+    /// # Errors
+    /// If a part is missing or doesn't come up. What was started by then is stopped.
+    pub async fn start(options: Options) -> Result<Cluster> {
+        let mut cluster = Cluster::lay_out(&options)?;
+        for node in &mut cluster.nodes {
+            node.spawn()?;
+        }
+        cluster.record()?;
+        for node in &mut cluster.nodes {
+            node.wait_until_healthy().await?;
+        }
+        cluster.control_plane.spawn()?;
+        cluster.record()?;
+        cluster.control_plane.wait_until_ready().await?;
+        cluster.envoy.spawn()?;
+        cluster.record()?;
+        cluster.wait_until_serving().await?;
+        Ok(cluster)
+    }
+
+    fn lay_out(options: &Options) -> Result<Cluster> {
+        let (folder, lifetime) = match &options.data_dir {
+            Some(path) => {
+                std::fs::create_dir_all(path)?;
+                (Folder::Kept(path.canonicalize()?), Lifetime::ItsOwn)
+            }
+            None => (Folder::Temporary(Some(tempfile::tempdir()?)), Lifetime::Ours),
+        };
+        let path = folder.path().to_owned();
+        for port in [options.client_port, options.admin_port].into_iter().flatten() {
+            ensure!(is_free(port), "port {port} is in use by another program");
+        }
+
+        let node =
+            |index| Node::new(&format!("node-{index}"), free_port(), &path, &options.master_key, lifetime);
+        let nodes: Vec<Node> = (0..options.nodes).map(node).collect();
+        let control_plane = ControlPlane {
+            envoy_port: free_port(),
+            admin_port: options.admin_port.unwrap_or_else(free_port),
+            master_key: options.master_key.clone(),
+            admin_key: options.admin_key.clone(),
+            lifetime,
+            folder: path.clone(),
+            process: None,
+        };
+        let envoy = Envoy {
+            bootstrap: options.bootstrap,
+            client_port: options.client_port.unwrap_or_else(free_port),
+            admin_port: free_port(),
+            control_plane_port: control_plane.envoy_port,
+            lifetime,
+            folder: path,
+            process: None,
+        };
+        let cluster = Cluster { envoy, control_plane, nodes, folder, master_key: options.master_key.clone() };
+        cluster.control_plane.configure(&cluster.configuration(options)?)?;
+        Ok(cluster)
+    }
+
+    fn configuration(&self, options: &Options) -> Result<Value> {
+        let loopback = |port: u16| format!("127.0.0.1:{port}");
+        let group = |index: usize| format!("group-{}", index % options.replica_groups.max(1));
+        let node = |(index, node): (usize, &Node)| json!({ "id": node.id(), "url": node.url(), "group": group(index) });
+        let mut config = json!({
+            "shards": options.shards,
+            "replication_factor": options.replication_factor,
+            "replica_groups": options.replica_groups,
+            "nodes": self.nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
+            "task_store": { "backend": "sqlite", "path": self.folder.path().join("miroir.db") },
+            "listen": {
+                "envoy": loopback(self.control_plane.envoy_port),
+                "admin": loopback(self.control_plane.admin_port),
+            },
+            "filter": { "module": binaries::filter()?, "source": "local" },
+            "standalone": { "listen": loopback(self.envoy.client_port) },
+        });
+        merge(&mut config, &options.config);
+        Ok(config)
+    }
+
+    /// Where clients talk to: Miroir, as if it were Meilisearch.
+    pub fn client_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.envoy.client_port)
+    }
+
+    /// A client of [`client_url`](Cluster::client_url) with the master key.
+    pub fn client(&self) -> Client {
+        Client::new(self.client_url(), &self.master_key)
+    }
+
+    /// The control plane's REST API.
+    pub fn admin_url(&self) -> String {
+        self.control_plane.url()
+    }
+
+    /// A client of [`admin_url`](Cluster::admin_url) with the admin key.
+    pub fn admin(&self) -> Client {
+        self.control_plane.client()
+    }
+
+    /// Envoy's own admin interface: statistics, configuration dump.
+    pub fn envoy_admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.envoy.admin_port)
+    }
+
+    /// The port that Envoy reaches the control plane by.
+    pub fn control_plane_port(&self) -> u16 {
+        self.control_plane.envoy_port
+    }
+
+    /// Where logs, data and configurations are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The nodes, in the order of the topology.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One node.
+    pub fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    /// Kills a node. Nothing happens if it is down.
+    pub fn stop_node(&mut self, index: usize) {
+        self.nodes[index].stop();
+    }
+
+    /// Starts a node that was stopped, with the data that it had, and waits until it answers.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn start_node(&mut self, index: usize) -> Result<()> {
+        self.nodes[index].start().await
+    }
+
+    /// Stops a node in its tracks: connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn pause_node(&self, index: usize) -> Result<()> {
+        self.nodes[index].pause()
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn resume_node(&self, index: usize) -> Result<()> {
+        self.nodes[index].resume()
+    }
+
+    /// Kills the control plane. Nothing happens if it is down.
+    pub fn stop_control_plane(&mut self) {
+        self.control_plane.stop();
+    }
+
+    /// Starts the control plane with the store that it had, and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn start_control_plane(&mut self) -> Result<()> {
+        self.control_plane.spawn()?;
+        self.control_plane.wait_until_ready().await
+    }
+
+    /// Kills Envoy and starts it again, and waits until it would answer a search.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn restart_envoy(&mut self) -> Result<()> {
+        self.stop_envoy();
+        self.start_envoy().await
+    }
+
+    /// Kills Envoy. Nothing happens if it is down.
+    pub fn stop_envoy(&mut self) {
+        self.envoy.stop();
+    }
+
+    /// Starts Envoy, and waits until it would answer a search.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn start_envoy(&mut self) -> Result<()> {
+        self.envoy.spawn()?;
+        self.wait_until_serving().await
+    }
+
+    /// The process id of Envoy, while it runs.
+    pub fn envoy_pid(&self) -> Option<u32> {
+        self.envoy.pid()
+    }
+
+    /// Lets all of it run on after this program.
+    ///
+    /// # Errors
+    /// If it was not started with a [`data_dir`](Options::data_dir): it would lose its data.
+    pub fn leave_running(mut self) -> Result<Running> {
+        ensure!(
+            matches!(self.folder, Folder::Kept(_)),
+            "a cluster in a temporary folder can't be left running"
+        );
+        let running = self.running();
+        self.envoy.leave_running();
+        self.control_plane.leave_running();
+        self.nodes.iter_mut().for_each(Node::leave_running);
+        Ok(running)
+    }
+
+    async fn wait_until_serving(&mut self) -> Result<()> {
+        let client = self.client();
+        self.envoy.wait_until_serving(&client).await
+    }
+
+    /// Writes down what runs, so that it can be stopped even if this program is killed.
+    fn record(&self) -> Result<()> {
+        if let Folder::Kept(path) = &self.folder {
+            self.running().save(path)?;
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> Running {
+        let nodes = self.nodes.iter().map(|node| (node.id(), node.pid(), node.port()));
+        let others = [
+            ("control-plane", self.control_plane.pid(), self.control_plane.admin_port),
+            ("envoy", self.envoy.pid(), self.envoy.client_port),
+        ];
+        let process = |(name, pid, port)| RunningProcess::new(name, pid?, port);
+        Running {
+            client_url: self.client_url(),
+            admin_url: self.admin_url(),
+            envoy_admin_url: self.envoy_admin_url(),
+            processes: nodes.chain(others).filter_map(process).collect(),
+        }
+    }
+}
+
+/// Puts `changes` over `config`, mapping by mapping.
+fn merge(config: &mut Value, changes: &Value) {
+    match (config, changes) {
+        (Value::Object(config), Value::Object(changes)) => {
+            for (key, change) in changes {
+                merge(config.entry(key).or_insert(Value::Null), change);
+            }
+        }
+        (config, changes) => *config = changes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_go_over_the_configuration_key_by_key() {
+        let mut config = json!({ "shards": 64, "listen": { "envoy": "a", "admin": "b" } });
+        merge(&mut config, &json!({ "shards": 8, "listen": { "admin": "c" }, "write_quorum": 1 }));
+        let expected = json!({ "shards": 8, "listen": { "envoy": "a", "admin": "c" }, "write_quorum": 1 });
+        assert_eq!(config, expected);
+    }
+}

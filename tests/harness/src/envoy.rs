@@ -1,0 +1,114 @@
+//! Envoy as a process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::binaries;
+use crate::client::Client;
+use crate::process::{Lifetime, Process, Program};
+use crate::wait::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which of the bootstraps in `envoy/` it is started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// `standalone.yaml`: everything comes from the control plane.
+    #[default]
+    Standalone,
+    /// `existing-mesh.yaml`: a listener and clusters of its own; the filter comes from the control plane.
+    ExistingMesh,
+}
+
+/// Envoy, running or not. It keeps its ports while it is down.
+pub struct Envoy {
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) client_port: u16,
+    pub(crate) admin_port: u16,
+    pub(crate) control_plane_port: u16,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) folder: PathBuf,
+    pub(crate) process: Option<Process>,
+}
+
+impl Envoy {
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    pub fn spawn(&mut self) -> Result<()> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let path = self.folder.join("envoy.yaml");
+        std::fs::write(&path, self.configuration()?)?;
+        let arguments =
+            ["--config-path", &path.display().to_string(), "--disable-hot-restart", "--concurrency", "2"];
+        let program = Program {
+            name: "envoy".to_owned(),
+            path: binaries::envoy()?,
+            arguments: arguments.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+            folder: self.folder.clone(),
+            log: self.folder.join("envoy.log"),
+        };
+        self.process = Some(Process::start(&program, self.lifetime)?);
+        Ok(())
+    }
+
+    /// The bootstrap, as it is but for the addresses.
+    fn configuration(&self) -> Result<String> {
+        let name = match self.bootstrap {
+            Bootstrap::Standalone => "standalone.yaml",
+            Bootstrap::ExistingMesh => "existing-mesh.yaml",
+        };
+        let path = binaries::workspace().join("envoy").join(name);
+        let mut text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+
+        let (control_plane, admin) = (self.control_plane_port, self.admin_port);
+        let mut addresses = vec![
+            (
+                "address: control-plane, port_value: 18000",
+                format!("address: 127.0.0.1, port_value: {control_plane}"),
+            ),
+            ("address: 127.0.0.1, port_value: 9901", format!("address: 127.0.0.1, port_value: {admin}")),
+        ];
+        if self.bootstrap == Bootstrap::ExistingMesh {
+            let client = self.client_port;
+            addresses.push((
+                "address: 0.0.0.0, port_value: 10000",
+                format!("address: 127.0.0.1, port_value: {client}"),
+            ));
+        }
+        for (written, ours) in addresses {
+            ensure!(text.contains(written), "{} has no `{written}`", path.display());
+            text = text.replace(written, &ours);
+        }
+        Ok(text)
+    }
+
+    /// Waits until a search would be answered: until one of an index that is not there is told so.
+    pub async fn wait_until_serving(&mut self, client: &Client) -> Result<()> {
+        wait_until("Envoy to answer a search", PATIENCE, async || {
+            if let Some(process) = &mut self.process {
+                process.check_alive()?;
+            }
+            let answer = client.post("/indexes/miroir-is-it-up/search", &serde_json::json!({})).await;
+            Ok(answer
+                .is_ok_and(|answer| answer.status == 200 || answer.code() == Some("index_not_found".into())))
+        })
+        .await
+    }
+
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    pub fn leave_running(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.leave_running();
+        }
+    }
+}
