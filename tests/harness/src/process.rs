@@ -108,7 +108,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.as_ref().map(|child| Pid::from_child(child));
+        let pid = self.child.as_ref().map(Pid::from_child);
         let pid = pid.with_context(|| format!("{} is not running", self.name))?;
         kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {}", self.name))
     }

@@ -1,0 +1,47 @@
+# Each target installs what it lacks, into .tools where it can.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test lint bench build rust envoy lint-tools
+.NOTPARALLEL:
+
+# Where rustup puts Rust, should the shell not know it yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@echo
+	@echo 'make up takes: NODES=3 REPLICA_GROUPS=1 RF=2 SHARDS=64 PORT=7700 CONTROL_PORT=8080'
+	@echo '  MASTER_KEY=masterKey ADMIN_KEY=adminKey DATA_DIR=.miroir MEILISEARCH_BIN=a real server'
+
+demo: build envoy ## three nodes, a real catalogue, some searches, and one node less
+	@$(TARGET)/release/miroir-demo
+
+up: build envoy ## start a cluster in the background
+	@$(TARGET)/release/miroir-harness up
+
+down: ## stop it
+	@if [ -x $(TARGET)/release/miroir-harness ]; then $(TARGET)/release/miroir-harness down; \
+	else echo 'miroir: nothing is up'; fi
+
+test: build envoy ## all tests, natively and as Wasm
+	cargo test --release --workspace
+	scripts/test-wasm
+
+lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration files
+	@scripts/lint
+
+bench: rust ## time the core
+	cargo bench -p miroir-core
+
+build: rust
+	@scripts/build
+
+rust:
+	@scripts/install-rust
+
+envoy:
+	@scripts/install-envoy
+
+lint-tools:
+	@scripts/install-lint-tools
