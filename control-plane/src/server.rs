@@ -1,11 +1,151 @@
 //! Starts the control plane's parts and stops them.
 
-use crate::config::Config;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::admin::{self, Admin};
+use crate::cluster::Cluster;
+use crate::config::{Backend, Config, TaskStoreConfig};
+use crate::store::{SqliteStore, Store, StoreError};
+use crate::xds::{self, Envoys, MODULE_PATH, Module, Snapshot, Xds};
+use crate::{api, health};
+
+/// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
+/// does not tell Envoys that have a good table about nodes it has not asked yet.
+const FIRST_HEALTH: Duration = Duration::from_secs(30);
+/// How long requests may take to end after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// An Envoy that does not answer a ping within this is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// What kept it from serving.
-pub async fn serve(_config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = Server::start(config).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    server.stop().await;
     Ok(())
+}
+
+/// A control plane that serves.
+pub struct Server {
+    /// Where it serves Envoys.
+    pub envoy: SocketAddr,
+    /// Where it serves operators.
+    pub admin: SocketAddr,
+    stop: CancellationToken,
+    servers: JoinSet<()>,
+    background: JoinSet<()>,
+}
+
+impl Server {
+    /// Opens the cluster and serves it.
+    ///
+    /// # Errors
+    /// What kept it from serving.
+    pub async fn start(config: Config) -> anyhow::Result<Server> {
+        let module = Module::open(&config.filter)
+            .with_context(|| format!("`filter.module` is {}", config.filter.module.display()))?;
+        let store = open_store(&config.task_store)
+            .with_context(|| format!("`task_store.path` is {}", config.task_store.path.display()))?;
+        let envoy_port = bind("listen.envoy", config.listen.envoy).await?;
+        let admin_port = bind("listen.admin", config.listen.admin).await?;
+        let (envoy, admin) = (envoy_port.local_addr()?, admin_port.local_addr()?);
+        let cluster = Arc::new(Cluster::open(config, store).await?);
+
+        let stop = CancellationToken::new();
+        let envoys = Envoys::default();
+        let (snapshots, snapshot) = watch::channel(None);
+        let xds = Xds::new(snapshot.clone(), envoys.clone(), stop.clone());
+        let operators = Admin { cluster: cluster.clone(), envoys, snapshot };
+
+        let mut servers = JoinSet::new();
+        servers.spawn(serve_envoys(envoy_port, envoy_routes(&cluster, &module, xds), stop.clone()));
+        servers.spawn(serve_operators(admin_port, admin::router(operators), stop.clone()));
+        let mut background = JoinSet::new();
+        background.spawn(publish(cluster, module, snapshots));
+        tracing::info!(%envoy, %admin, "serving");
+        Ok(Server { envoy, admin, stop, servers, background })
+    }
+
+    /// Ends what is under way and stops.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let drained = async { while self.servers.join_next().await.is_some() {} };
+        if timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("requests were still under way after {DRAIN:?}");
+        }
+        self.background.shutdown().await;
+    }
+}
+
+fn open_store(config: &TaskStoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    match config.backend {
+        Backend::Sqlite => Ok(Arc::new(SqliteStore::open(&config.path)?)),
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("`{key}` is {address}"))
+}
+
+fn envoy_routes(cluster: &Arc<Cluster>, module: &Module, xds: Xds) -> Routes {
+    let mut router = api::router(cluster.clone());
+    if let Module::Remote { code, .. } = module {
+        let code = code.clone();
+        let module = || async move { ([(CONTENT_TYPE, "application/wasm")], code) };
+        router = router.route(MODULE_PATH, get(module));
+    }
+    xds.routes(Routes::from(router))
+}
+
+/// gRPC, HTTP/2 without TLS and HTTP/1.1 on one port.
+async fn serve_envoys(port: TcpListener, routes: Routes, stop: CancellationToken) {
+    let served = tonic::transport::Server::builder()
+        .accept_http1(true)
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(port), stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!("serving Envoys ended: {error}");
+    }
+}
+
+async fn serve_operators(port: TcpListener, router: Router, stop: CancellationToken) {
+    let served = axum::serve(port, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!("serving operators ended: {error}");
+    }
+}
+
+async fn publish(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Option<Arc<Snapshot>>>) {
+    if timeout(FIRST_HEALTH, health::watch(&cluster)).await.is_err() {
+        tracing::warn!("not all nodes were found up or down within {FIRST_HEALTH:?}");
+    }
+    xds::follow(cluster, module, snapshots).await;
 }

@@ -148,9 +148,9 @@ fn secret(key: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Secr
 mod tests {
     use super::*;
 
-    const YAML: &str = "
-        nodes: [{id: a, url: 'http://a:7700'}, {id: b, url: 'http://b:7700'}]
-        filter: {module: /filter.wasm, source: local}";
+    const YAML: &str = "\
+nodes: [{id: a, url: 'http://a:7700'}, {id: b, url: 'http://b:7700'}]
+filter: {module: /filter.wasm, source: local}";
 
     fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let keys = [("MIROIR_MASTER_KEY", "master"), ("MIROIR_ADMIN_KEY", "admin")];

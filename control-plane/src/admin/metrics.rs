@@ -1,0 +1,68 @@
+//! `GET /metrics`.
+
+use std::sync::OnceLock;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use metrics::{describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::Admin;
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// From here what is counted anywhere is shown.
+pub fn install() {
+    recorder();
+}
+
+fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::error!("metrics go elsewhere: another recorder is installed");
+        }
+        describe_gauge!("miroir_epoch", "The version of the placement.");
+        describe_gauge!("miroir_table_version", "The version of the routing table.");
+        describe_gauge!("miroir_node_up", "Whether the node answers and is in step with the cluster.");
+        describe_gauge!("miroir_node_shards", "How many shards the node owns.");
+        describe_gauge!("miroir_node_stale_shards", "For how many shards the node missed writes.");
+        describe_gauge!("miroir_envoy_streams", "How many streams Envoys have open.");
+        describe_gauge!(
+            "miroir_envoy_streams_outdated",
+            "How many of them have not acknowledged the newest of what they were sent."
+        );
+        describe_counter!("miroir_xds_sent_total", "Answers sent to Envoys, by type of resource.");
+        describe_counter!("miroir_xds_nacks_total", "Answers that Envoys refused, by type of resource.");
+        handle
+    })
+}
+
+/// Tells the metrics, in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "cluster", operation_id = "getMetrics",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let table = admin.cluster.table();
+    gauge!("miroir_epoch").set(table.epoch as f64);
+    gauge!("miroir_table_version").set(table.version as f64);
+    for (index, node) in table.nodes.iter().enumerate() {
+        let owners = table.groups.iter().flat_map(|group| &group.owners);
+        let stale = table.stale.iter().filter(|stale| stale.node == index).map(|stale| stale.shards.len());
+        gauge!("miroir_node_up", "node" => node.id.clone()).set(f64::from(u8::from(node.up)));
+        gauge!("miroir_node_shards", "node" => node.id.clone())
+            .set(owners.filter(|owners| owners.contains(&index)).count() as f64);
+        gauge!("miroir_node_stale_shards", "node" => node.id.clone()).set(stale.sum::<usize>() as f64);
+    }
+    let envoys = admin.envoys.connected();
+    let outdated = envoys.iter().filter(|envoy| envoy.resources.values().any(|d| d.sent != d.acknowledged));
+    gauge!("miroir_envoy_streams_outdated").set(outdated.count() as f64);
+    gauge!("miroir_envoy_streams").set(envoys.len() as f64);
+
+    let recorder = recorder();
+    recorder.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render())
+}

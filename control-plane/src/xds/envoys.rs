@@ -1,0 +1,180 @@
+//! Which Envoys are connected, and what each was sent, took and refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use envoy_types::pb::envoy::config::core::v3::{Node, node::UserAgentVersionType};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::Kind;
+
+/// All connected Envoys.
+#[derive(Clone, Default)]
+pub struct Envoys {
+    streams: Arc<watch::Sender<BTreeMap<u64, Envoy>>>,
+    next: Arc<AtomicU64>,
+}
+
+/// One stream of an Envoy.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Envoy {
+    /// Its `node.id`.
+    pub node: String,
+    /// Its `node.cluster`.
+    pub cluster: String,
+    /// Its version.
+    pub version: String,
+    /// `stateOfTheWorld` or `incremental`.
+    pub protocol: Protocol,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub connected_at: OffsetDateTime,
+    /// What became of the resources of each type that it asked for.
+    pub resources: BTreeMap<Kind, Delivery>,
+}
+
+/// The variants of xDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Protocol {
+    /// Every answer holds all resources of a type.
+    StateOfTheWorld,
+    /// Every answer holds what has changed.
+    Incremental,
+}
+
+/// What became of the resources of a type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// The version last sent.
+    pub sent: Option<String>,
+    /// The version last acknowledged: what the Envoy runs with.
+    pub acknowledged: Option<String>,
+    /// The version refused, if none was acknowledged since.
+    pub refused: Option<Refusal>,
+}
+
+/// A NACK.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// What was refused.
+    pub version: String,
+    /// Why, in Envoy's words.
+    pub message: String,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: OffsetDateTime,
+}
+
+impl Envoys {
+    /// Those that are connected now.
+    pub fn connected(&self) -> Vec<Envoy> {
+        self.streams.borrow().values().cloned().collect()
+    }
+
+    /// Tells of each change.
+    pub fn subscribe(&self) -> watch::Receiver<BTreeMap<u64, Envoy>> {
+        self.streams.subscribe()
+    }
+
+    pub(super) fn connect(&self, protocol: Protocol) -> Connection {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let envoy = Envoy {
+            node: String::new(),
+            cluster: String::new(),
+            version: String::new(),
+            protocol,
+            connected_at: OffsetDateTime::now_utc(),
+            resources: BTreeMap::new(),
+        };
+        self.streams.send_modify(|streams| {
+            streams.insert(id, envoy);
+        });
+        Connection { envoys: self.clone(), id }
+    }
+}
+
+/// One Envoy's entry among [`Envoys`], for as long as its stream lasts.
+pub struct Connection {
+    envoys: Envoys,
+    id: u64,
+}
+
+impl Connection {
+    /// Envoy says who it is in a stream's first request.
+    pub fn identify(&self, node: Option<&Node>) {
+        let Some(node) = node.filter(|node| !node.id.is_empty()) else { return };
+        let version = match &node.user_agent_version_type {
+            Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
+            Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
+                build.version.as_ref().map_or_else(String::new, |version| {
+                    format!("{}.{}.{}", version.major_number, version.minor_number, version.patch)
+                })
+            }
+            None => String::new(),
+        };
+        tracing::info!(envoy = node.id, %version, "Envoy connected");
+        self.update(|envoy| {
+            envoy.node = node.id.clone();
+            envoy.cluster = node.cluster.clone();
+            envoy.version = version;
+        });
+    }
+
+    /// Resources were sent.
+    pub fn sent(&self, kind: Kind, version: &str) {
+        metrics::counter!("miroir_xds_sent_total", "type" => kind.label()).increment(1);
+        self.deliver(kind, |delivery| delivery.sent = Some(version.to_owned()));
+    }
+
+    /// Resources were taken.
+    pub fn acknowledged(&self, kind: Kind, version: &str) {
+        self.deliver(kind, |delivery| {
+            delivery.acknowledged = Some(version.to_owned());
+            delivery.refused = None;
+        });
+    }
+
+    /// Resources were refused.
+    pub fn refused(&self, kind: Kind, version: &str, message: &str) {
+        metrics::counter!("miroir_xds_nacks_total", "type" => kind.label()).increment(1);
+        let refusal = Refusal {
+            version: version.to_owned(),
+            message: message.to_owned(),
+            at: OffsetDateTime::now_utc(),
+        };
+        self.deliver(kind, |delivery| delivery.refused = Some(refusal));
+        let envoy = self.envoys.streams.borrow().get(&self.id).map(|envoy| envoy.node.clone());
+        tracing::error!(envoy, kind = kind.label(), version, "Envoy refused its configuration: {message}");
+    }
+
+    fn deliver(&self, kind: Kind, change: impl FnOnce(&mut Delivery)) {
+        self.update(|envoy| change(envoy.resources.entry(kind).or_default()));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Envoy)) {
+        self.envoys.streams.send_modify(|streams| {
+            if let Some(envoy) = streams.get_mut(&self.id) {
+                change(envoy);
+            }
+        });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.envoys.streams.send_modify(|streams| {
+            if let Some(envoy) = streams.remove(&self.id) {
+                tracing::info!(envoy = envoy.node, "Envoy disconnected");
+            }
+        });
+    }
+}

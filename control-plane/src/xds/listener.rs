@@ -1,0 +1,114 @@
+//! LDS: the listener of a standalone Envoy.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::{
+    AggregatedConfigSource, ApiVersion, ConfigSource, ExtensionConfigSource, config_source::ConfigSourceSpecifier,
+};
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use envoy_types::pb::envoy::config::route::v3::{
+    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action, route_match,
+};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter,
+    http_connection_manager::{RouteSpecifier, ServerHeaderTransformation},
+    http_filter,
+};
+use envoy_types::pb::google::protobuf::Any;
+use envoy_types::util::pack_any;
+use prost::Name;
+
+use super::proto::{address, boolean, duration, millis, uint32};
+use crate::config::{Config, StandaloneConfig};
+use crate::routing::CONTROL_PLANE_CLUSTER;
+
+const NAME: &str = "miroir";
+const BUFFER_LIMIT: u32 = 1024 * 1024;
+
+/// The listener's resource and its name.
+pub fn listener(standalone: &StandaloneConfig, config: &Config) -> (String, Any) {
+    let listen = standalone.listen;
+    let connection_manager = Filter {
+        name: "envoy.filters.network.http_connection_manager".into(),
+        config_type: Some(filter::ConfigType::TypedConfig(pack_any(connection_manager(config)))),
+    };
+    let listener = Listener {
+        name: NAME.into(),
+        address: address(&listen.ip().to_string(), listen.port()),
+        filter_chains: vec![FilterChain { filters: vec![connection_manager], ..Default::default() }],
+        per_connection_buffer_limit_bytes: uint32(BUFFER_LIMIT),
+        ..Default::default()
+    };
+    (NAME.into(), pack_any(listener))
+}
+
+/// Paths reach the filter as the client wrote them: Meilisearch does not normalise them either.
+fn connection_manager(config: &Config) -> HttpConnectionManager {
+    HttpConnectionManager {
+        stat_prefix: NAME.into(),
+        http_filters: vec![miroir_filter(), router()],
+        route_specifier: Some(RouteSpecifier::RouteConfig(routes(config))),
+        use_remote_address: boolean(true),
+        normalize_path: boolean(false),
+        // Meilisearch sends no `server` header.
+        server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
+        request_headers_timeout: duration(Duration::from_secs(30)),
+        stream_idle_timeout: duration(Duration::from_secs(300)),
+        ..Default::default()
+    }
+}
+
+fn miroir_filter() -> HttpFilter {
+    let aggregated = ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    };
+    HttpFilter {
+        name: super::filter::NAME.into(),
+        config_type: Some(http_filter::ConfigType::ConfigDiscovery(ExtensionConfigSource {
+            config_source: Some(aggregated),
+            type_urls: vec![Wasm::type_url()],
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn router() -> HttpFilter {
+    HttpFilter {
+        name: "envoy.filters.http.router".into(),
+        config_type: Some(http_filter::ConfigType::TypedConfig(pack_any(Router {
+            suppress_envoy_headers: true,
+            ..Default::default()
+        }))),
+        ..Default::default()
+    }
+}
+
+/// The filter answers by itself or lets pass what the control plane answers.
+fn routes(config: &Config) -> RouteConfiguration {
+    let everything =
+        RouteMatch { path_specifier: Some(route_match::PathSpecifier::Prefix("/".into())), ..Default::default() };
+    let control_plane = RouteAction {
+        cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(CONTROL_PLANE_CLUSTER.into())),
+        timeout: millis(config.timeouts.control_plane_ms),
+        ..Default::default()
+    };
+    RouteConfiguration {
+        name: NAME.into(),
+        virtual_hosts: vec![VirtualHost {
+            name: NAME.into(),
+            domains: vec!["*".into()],
+            routes: vec![Route {
+                r#match: Some(everything),
+                action: Some(route::Action::Route(control_plane)),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
