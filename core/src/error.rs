@@ -58,6 +58,99 @@ impl ApiError {
     }
 }
 
+/// The body is over the limit, in bytes.
+pub fn payload_too_large(limit: usize) -> ApiError {
+    let message = format!(
+        "The provided payload reached the size limit. The maximum accepted payload size is {}.",
+        size(limit)
+    );
+    ApiError::new(413, "payload_too_large", ErrorType::InvalidRequest, message)
+}
+
+/// A size in the largest unit in which it is at least one: binary units where it is a multiple of 1024.
+fn size(bytes: usize) -> String {
+    let (step, units) = match bytes % 1024 {
+        0 => (1024.0, ["B", "KiB", "MiB", "GiB", "TiB"]),
+        _ => (1000.0, ["B", "KB", "MB", "GB", "TB"]),
+    };
+    let mut value = bytes as f64;
+    let mut unit = units[0];
+    for larger in &units[1..] {
+        if value < step {
+            break;
+        }
+        value /= step;
+        unit = larger;
+    }
+    let number = format!("{value:.2}");
+    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// No route has this path.
+pub fn not_found() -> ApiError {
+    ApiError::new(404, "not_found", ErrorType::InvalidRequest, "Not found")
+}
+
+/// The index uid is none.
+pub fn invalid_index_uid(uid: &str) -> ApiError {
+    let message = format!(
+        "`{uid}` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric \
+         characters, hyphens (-) and underscores (_), and can not be more than 512 bytes."
+    );
+    ApiError::new(400, "invalid_index_uid", ErrorType::InvalidRequest, message)
+}
+
+/// Whether Meilisearch takes it as an index uid.
+pub fn is_index_uid(uid: &str) -> bool {
+    !uid.is_empty()
+        && uid.len() <= 512
+        && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// No copy of some shard can be read.
+pub fn shard_unavailable(shards: &str) -> ApiError {
+    let message = format!(
+        "No copy of shard {shards} can be read now: the nodes that hold it are down or did not answer. \
+         Retry, or see `GET /_miroir/topology` on the admin port for the nodes' health."
+    );
+    ApiError::new(503, "miroir_shard_unavailable", ErrorType::System, message)
+}
+
+/// Too few owners of a shard enqueued a write.
+pub fn no_quorum(reason: &str) -> ApiError {
+    let message = format!(
+        "Too few copies of a shard took the write, so it is not acknowledged: {reason}. \
+         Retry when the nodes are back; writing the same documents again does no harm."
+    );
+    ApiError::new(503, "miroir_no_quorum", ErrorType::System, message)
+}
+
+/// The control plane does not answer.
+pub fn control_plane_unavailable() -> ApiError {
+    let message = "The control plane does not answer. Searches and reads of documents go on; \
+                   all else has to wait until it is back: retry then.";
+    ApiError::new(503, "miroir_control_plane_unavailable", ErrorType::System, message)
+}
+
+/// The request was routed by a table that is out of date.
+pub fn routing_stale() -> ApiError {
+    let message = "The routing table changed while the request was under way, so the write is not acknowledged. \
+                   Retry: the new table is used at once.";
+    ApiError::new(503, "miroir_routing_stale", ErrorType::System, message)
+}
+
+/// A document of the client's has a field that is Miroir's own.
+pub fn reserved_field(field: &str) -> ApiError {
+    let message =
+        format!("The field `{field}` can't be used: names that begin with `_miroir_` are reserved.");
+    ApiError::new(400, "miroir_reserved_field", ErrorType::InvalidRequest, message)
+}
+
+/// Miroir does not do this.
+pub fn not_supported(message: impl Into<String>) -> ApiError {
+    ApiError::new(501, "miroir_not_supported", ErrorType::InvalidRequest, message)
+}
+
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.message, self.code)

@@ -1,8 +1,19 @@
 //! What both sides of Miroir must agree on, and everything that can be decided without I/O.
 
+pub mod any_node;
 pub mod control;
+pub mod documents;
 pub mod error;
+pub mod exchange;
+pub mod hide;
+pub mod json;
 pub mod placement;
+pub mod proxy;
+pub mod router;
+pub mod routing;
+pub mod search;
+pub mod settings;
 pub mod shard;
-pub mod tag;
+pub mod shard_set;
 pub mod table;
+pub mod tag;

@@ -179,7 +179,10 @@ mod tests {
         let by_count = json!({"faceting": {"sortFacetValuesBy": {"genre": "count"}}});
         let (node, user) = roundtrip(&[by_count.clone()]);
         assert_eq!(node["faceting"]["maxValuesPerFacet"], 10_000);
-        assert_eq!(user["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": {"genre": "count"}}));
+        assert_eq!(
+            user["faceting"],
+            json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": {"genre": "count"}})
+        );
 
         let more = json!({"faceting": {"maxValuesPerFacet": 20_000}});
         let (node, user) = roundtrip(&[by_count.clone(), more]);

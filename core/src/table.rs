@@ -268,3 +268,63 @@ impl Policy {
         Duration::from_millis(self.control_plane_timeout_ms)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A table of `groups` groups of `nodes` nodes each; shard `s` is on the nodes `s`, `s + 1`, … of its group.
+    pub(crate) fn table(shards: ShardId, nodes: usize, copies: usize, groups: usize) -> RoutingTable {
+        let node = |index: usize| Node {
+            id: format!("n{index}"),
+            cluster: format!("miroir-node-n{index}"),
+            authority: format!("n{index}:7700"),
+            up: true,
+            leftovers: BTreeSet::new(),
+        };
+        let group = |group: usize| Group {
+            id: format!("g{group}"),
+            owners: (0..shards as usize)
+                .map(|shard| {
+                    (0..copies.min(nodes)).map(|copy| group * nodes + (shard + copy) % nodes).collect()
+                })
+                .collect(),
+            readers: BTreeMap::new(),
+        };
+        RoutingTable {
+            version: 1,
+            epoch: 1,
+            shards,
+            nodes: (0..nodes * groups).map(node).collect(),
+            groups: (0..groups).map(group).collect(),
+            stale: Vec::new(),
+            indexes: BTreeMap::new(),
+            control_plane: ControlPlane {
+                cluster: "miroir-control-plane".into(),
+                authority: "miroir".into(),
+                token: "token".into(),
+            },
+            policy: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn a_table_survives_its_json_form_and_fields_of_the_future() {
+        let table = table(4, 2, 2, 2);
+        let mut json = serde_json::to_value(&table).unwrap();
+        json["from the future"] = serde_json::json!({"x": 1});
+        json["nodes"][0]["too"] = serde_json::json!(1);
+        assert_eq!(RoutingTable::from_json(json.to_string().as_bytes()), Ok(table));
+    }
+
+    #[test]
+    fn a_table_that_refers_to_what_is_not_there_is_refused() {
+        let mut broken = table(4, 2, 2, 1);
+        broken.groups[0].owners[1] = vec![7];
+        let json = serde_json::to_vec(&broken).unwrap();
+        assert_eq!(RoutingTable::from_json(&json).unwrap_err().0, "group g0 names an unknown node");
+        broken.groups[0].owners.pop();
+        let json = serde_json::to_vec(&broken).unwrap();
+        assert!(RoutingTable::from_json(&json).unwrap_err().0.contains("3 of 4 shards"));
+    }
+}

@@ -12,8 +12,7 @@ pub const TAG_FIELD: &str = "_miroir_shard";
 /// The start of all field names that are Miroir's own.
 pub const RESERVED_PREFIX: &str = "_miroir_";
 
-const DIGITS: [char; 16] =
-    ['⸀', '⸁', '⸆', '⸇', '⸈', '⸋', '⸎', '⸏', '⸐', '⸑', '⸒', '⸓', '⸔', '⸕', '⸖', '⸘'];
+const DIGITS: [char; 16] = ['⸀', '⸁', '⸆', '⸇', '⸈', '⸋', '⸎', '⸏', '⸐', '⸑', '⸒', '⸓', '⸔', '⸕', '⸖', '⸘'];
 
 /// The tag of a shard: its number in base 16, most significant digit first, without leading zeros.
 pub fn encode(shard: ShardId) -> String {

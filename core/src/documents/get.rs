@@ -1,0 +1,102 @@
+//! `GET /indexes/{uid}/documents/{id}`: from one owner, clean ones first.
+
+use std::sync::Arc;
+
+use crate::error::shard_unavailable;
+use crate::exchange::{Answer, CallId, Exchange, Reply, Report, RequestHead, Step};
+use crate::hide;
+use crate::routing::{NodeRequest, Routing};
+use crate::search::exchange::degraded;
+use crate::shard::shard_of;
+use crate::table::NodeIndex;
+
+/// Reads one document.
+#[derive(Debug)]
+pub struct Get {
+    routing: Arc<Routing>,
+    head: RequestHead,
+    index: String,
+    id: String,
+    candidates: std::vec::IntoIter<NodeIndex>,
+    /// How many of the candidates that are left are clean.
+    clean: usize,
+    reads_stale: bool,
+    report: Report,
+}
+
+impl Get {
+    /// The exchange before its first call.
+    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String, id: String) -> Get {
+        let (candidates, clean) = routing.replicas_of(&id);
+        let candidates = candidates.into_iter();
+        Get { routing, head, index, id, candidates, clean, reads_stale: false, report: Report::default() }
+    }
+
+    fn try_next(&mut self) -> Step {
+        for node in self.candidates.by_ref() {
+            self.reads_stale = self.clean == 0;
+            self.clean = self.clean.saturating_sub(1);
+            let request = NodeRequest {
+                method: "GET",
+                target: self.head.target.clone(),
+                content_type: None,
+                body: Vec::new(),
+                timeout: self.routing.table.policy.read_timeout(),
+            };
+            if let Some(call) = self.routing.node_call(node, &self.head, request) {
+                self.report.fan_out += 1;
+                return Step::Call(vec![(node, call)]);
+            }
+        }
+        shard_unavailable(&shard_of(&self.id, self.routing.table.shards).to_string()).into()
+    }
+
+    fn is_out_of_step(&self, answer: &Answer) -> bool {
+        let says_no_index = || {
+            let error = serde_json::from_slice::<crate::error::ApiError>(&answer.body);
+            error.is_ok_and(|error| error.code == "index_not_found")
+        };
+        answer.status == 404 && self.routing.table.indexes.contains_key(&self.index) && says_no_index()
+    }
+}
+
+impl Exchange for Get {
+    fn body(&mut self, _: &[u8], end: bool) -> Step {
+        if end { self.try_next() } else { Step::Wait }
+    }
+
+    fn answered(&mut self, _: CallId, answer: Option<Answer>) -> Step {
+        let answer = match answer {
+            Some(answer) if answer.is_success() => answer,
+            Some(answer) if answer.is_final_refusal() && !self.is_out_of_step(&answer) => {
+                return Step::Reply(self.mark(hide::in_error(answer)));
+            }
+            _ => {
+                self.report.upstream_failures += 1;
+                self.report.second_wave = true;
+                return self.try_next();
+            }
+        };
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_err() {
+            self.report.upstream_failures += 1;
+            return self.try_next();
+        }
+        let reply = Reply::json(answer.status, hide::in_document(answer.body));
+        Step::Reply(self.mark(reply))
+    }
+
+    fn report(&self) -> Report {
+        self.report.clone()
+    }
+}
+
+impl Get {
+    fn mark(&mut self, reply: Reply) -> Reply {
+        self.report.degraded = self.reads_stale;
+        let shard = shard_of(&self.id, self.routing.table.shards);
+        match degraded(&[], &[shard]) {
+            Some(what) if self.reads_stale => reply.with_header("x-miroir-degraded", what),
+            _ => reply,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Splitting documents into one body per node.
+
+use crate::shard::{ShardId, shard_of};
+use crate::shard_set::ShardSet;
+use crate::table::{NodeIndex, RoutingTable};
+use crate::tag::{self, TAG_FIELD};
+
+/// What one node is to get.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Documents as NDJSON, tagged.
+    pub body: Vec<u8>,
+    /// The shards they belong to.
+    pub shards: ShardSet,
+}
+
+/// Collects documents for the owners of their shards.
+#[derive(Debug)]
+pub struct Splitter {
+    /// By node.
+    parts: Vec<Part>,
+    shards: ShardId,
+    /// By shard: what to put before a document's closing brace. Made when a shard is first seen.
+    endings: Vec<String>,
+}
+
+impl Splitter {
+    /// A splitter without documents.
+    pub fn new(table: &RoutingTable) -> Splitter {
+        let part = Part { body: Vec::new(), shards: ShardSet::empty(table.shards) };
+        Splitter {
+            parts: vec![part; table.nodes.len()],
+            shards: table.shards,
+            endings: vec![String::new(); table.shards as usize],
+        }
+    }
+
+    /// Adds a document, which is a JSON object with an id and so has at least one field.
+    pub fn add(&mut self, table: &RoutingTable, document: &str, id: &str) {
+        let shard = shard_of(id, self.shards);
+        let Some(ending) = self.endings.get_mut(shard as usize) else { return };
+        if ending.is_empty() {
+            *ending = format!(",\"{TAG_FIELD}\":\"{}\"}}\n", tag::encode(shard));
+        }
+        let fields = document.trim_ascii_end();
+        let fields = fields.strip_suffix('}').unwrap_or(fields).trim_ascii_end();
+        for node in owners(table, shard) {
+            let Some(part) = self.parts.get_mut(node) else { continue };
+            part.shards.insert(shard);
+            part.body.reserve(fields.len() + ending.len());
+            part.body.extend_from_slice(fields.as_bytes());
+            part.body.extend_from_slice(ending.as_bytes());
+        }
+    }
+
+    /// The parts that hold documents, by node.
+    pub fn finish(self) -> impl Iterator<Item = (NodeIndex, Part)> {
+        self.parts.into_iter().enumerate().filter(|(_, part)| !part.shards.is_empty())
+    }
+}
+
+/// The owners of a shard in all groups.
+pub fn owners(table: &RoutingTable, shard: ShardId) -> impl Iterator<Item = NodeIndex> + '_ {
+    table.groups.iter().filter_map(move |group| group.owners.get(shard as usize)).flatten().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::tests::table;
+
+    proptest! {
+        #[test]
+        fn each_document_goes_to_each_owner_once_and_whole(
+            ids in proptest::collection::hash_set("[a-z0-9]{1,8}", 1..40),
+            copies in 1usize..4,
+            groups in 1usize..3,
+        ) {
+            let table = table(16, 3, copies, groups);
+            let mut splitter = Splitter::new(&table);
+            for id in &ids {
+                splitter.add(&table, &format!("{{\"id\":\"{id}\", \"x\": {{}} }} "), id);
+            }
+            let mut found = 0;
+            for (node, part) in splitter.finish() {
+                for line in part.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                    let document: serde_json::Value = serde_json::from_slice(line).unwrap();
+                    let id = document["id"].as_str().unwrap();
+                    let shard = shard_of(id, 16);
+                    prop_assert!(ids.contains(id));
+                    prop_assert!(owners(&table, shard).any(|owner| owner == node));
+                    prop_assert!(part.shards.contains(shard));
+                    prop_assert_eq!(tag::decode(document[TAG_FIELD].as_str().unwrap()), Some(shard));
+                    found += 1;
+                }
+            }
+            prop_assert_eq!(found, ids.len() * copies.min(3) * groups);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which request goes where.
+
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::any_node::{self, AnyNode, Expect};
+use crate::documents::delete::Delete;
+use crate::documents::get::Get;
+use crate::documents::write::Write;
+use crate::error::{ApiError, ErrorType, invalid_index_uid, is_index_uid};
+use crate::exchange::{Exchange, Reply, RequestHead};
+use crate::proxy::Proxy;
+use crate::routing::Routing;
+use crate::search::exchange::Search;
+
+/// A kind of request, as the statistics tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `/indexes/{uid}/search`
+    Search,
+    /// Documents added, replaced or updated.
+    Write,
+    /// Documents deleted.
+    Delete,
+    /// One document read.
+    Get,
+    /// Answered by the filter itself, or by any node.
+    Instance,
+    /// Answered by the control plane.
+    Control,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 6] =
+        [Kind::Search, Kind::Write, Kind::Delete, Kind::Get, Kind::Instance, Kind::Control];
+
+    /// Its name in the statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Search => "search",
+            Kind::Write => "write",
+            Kind::Delete => "delete",
+            Kind::Get => "get",
+            Kind::Instance => "instance",
+            Kind::Control => "control",
+        }
+    }
+}
+
+/// Where a request goes.
+pub enum Destination {
+    /// To a state machine.
+    Exchange(Box<dyn Exchange>),
+    /// Nowhere: this is the answer.
+    Reply(Reply),
+}
+
+impl<E: Exchange + 'static> From<E> for Destination {
+    fn from(exchange: E) -> Destination {
+        Destination::Exchange(Box::new(exchange))
+    }
+}
+
+/// Finds the destination of a request by its method and path.
+pub fn route(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
+    let path = head.path().to_string();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if segments.first() == Some(&"_miroir") {
+        return (Kind::Instance, Destination::Reply(admin_is_elsewhere().into()));
+    }
+    let (kind, uid, make): (Kind, &str, fn(Arc<Routing>, RequestHead, String, &str) -> Destination) =
+        match (&*head.method, segments.as_slice()) {
+            ("GET", ["health"]) => return (Kind::Instance, Destination::Reply(any_node::health())),
+            ("GET", ["version"]) => {
+                return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
+            }
+            ("GET" | "POST", ["indexes", uid, "search"]) => {
+                (Kind::Search, uid, |routing, head, index, _| Search::new(routing, head, index).into())
+            }
+            ("POST" | "PUT", ["indexes", uid, "documents"]) => {
+                (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())
+            }
+            ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
+                (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None).into())
+            }
+            ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
+                (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
+            }
+            ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
+                (Kind::Delete, uid, |routing, head, index, id| {
+                    Delete::new(routing, head, index, Some(id.into())).into()
+                })
+            }
+            _ => return (Kind::Control, Proxy::new(routing, head).into()),
+        };
+    let uid = percent_decode_str(uid).decode_utf8_lossy();
+    if !is_index_uid(&uid) {
+        return (kind, Destination::Reply(invalid_index_uid(&uid).into()));
+    }
+    let last = segments.last().copied().unwrap_or_default();
+    let id = percent_decode_str(last).decode_utf8_lossy();
+    (kind, make(routing, head, uid.into_owned(), &id))
+}
+
+fn admin_is_elsewhere() -> ApiError {
+    let message = "The admin API is not served here: it listens on the control plane's own port.";
+    ApiError::new(404, "not_found", ErrorType::InvalidRequest, message)
+}

@@ -1,0 +1,182 @@
+//! Adding up facet counts of several nodes.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::table::{FacetOrder, IndexFacts};
+use crate::tag::TAG_FIELD;
+
+/// `facetDistribution`: per facet the count of each value, in order.
+pub type Distribution = BTreeMap<String, Map<String, Value>>;
+
+/// `facetStats`: the range of the numbers of each facet.
+pub type Stats = BTreeMap<String, Range>;
+
+/// The smallest and largest number of a facet.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// Up to so many candidates Meilisearch lists a facet's numbers in the order of their text, above by value.
+const FEW_CANDIDATES: u64 = 3000;
+
+/// Adds up the distributions of several nodes, given in the order of the plan.
+///
+/// `stats` tells which facets hold numbers; `candidates` is how many documents match at least.
+pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &IndexFacts) -> Distribution {
+    let mut merged: BTreeMap<&str, HashMap<Cow<str>, (&str, u64)>> = BTreeMap::new();
+    for (facet, values) in nodes.iter().flat_map(|node| node.iter()) {
+        if facet == TAG_FIELD {
+            continue;
+        }
+        let counts = merged.entry(facet).or_default();
+        for (value, count) in values {
+            // Of values that differ in case or accents alone the engine shows one; so do we: the first node's.
+            counts.entry(normalize(value)).or_insert((value, 0)).1 += count.as_u64().unwrap_or(0);
+        }
+    }
+    let ordered = |(facet, counts): (&str, HashMap<Cow<str>, (&str, u64)>)| {
+        let order = facts.sort_facet_values_by.get(facet).or_else(|| facts.sort_facet_values_by.get("*"));
+        let total: u64 = counts.values().map(|(_, count)| count).max().copied().unwrap_or(0).max(candidates);
+        let values = order_values(counts, stats.get(facet), order.copied().unwrap_or_default(), total);
+        let kept = values.into_iter().take(facts.max_values_per_facet);
+        (facet.to_string(), kept.map(|(value, count)| (value.to_string(), count.into())).collect())
+    };
+    merged.into_iter().map(ordered).collect()
+}
+
+fn order_values<'v>(
+    counts: HashMap<Cow<str>, (&'v str, u64)>,
+    numbers: Option<&Range>,
+    order: FacetOrder,
+    candidates: u64,
+) -> Vec<(&'v str, u64)> {
+    let number = |value: &str| {
+        let number: f64 = value.parse().ok()?;
+        numbers.filter(|range| (range.min..=range.max).contains(&number)).map(|_| number)
+    };
+    let mut values: Vec<(Option<f64>, Cow<str>, &str, u64)> = counts
+        .into_iter()
+        .map(|(normalized, (value, count))| (number(value), normalized, value, count))
+        .collect();
+    let by_number = order == FacetOrder::Count || candidates > FEW_CANDIDATES;
+    let by_value =
+        |a: &(Option<f64>, Cow<str>, &str, u64), b: &(Option<f64>, Cow<str>, &str, u64)| match (a.0, b.0) {
+            (Some(x), Some(y)) if by_number => x.total_cmp(&y),
+            (Some(_), Some(_)) | (None, None) => a.1.cmp(&b.1),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+        };
+    values.sort_unstable_by(|a, b| match order {
+        FacetOrder::Alpha => by_value(a, b),
+        // Numbers are listed before strings here too, and of equal counts the engine takes the larger value first.
+        FacetOrder::Count => {
+            let class = a.0.is_none().cmp(&b.0.is_none());
+            class.then(b.3.cmp(&a.3)).then_with(|| by_value(b, a))
+        }
+    });
+    values.into_iter().map(|(_, _, value, count)| (value, count)).collect()
+}
+
+/// Joins the ranges of several nodes.
+pub fn merge_stats(nodes: &[&Stats]) -> Stats {
+    let mut merged = Stats::new();
+    for (facet, range) in nodes.iter().flat_map(|node| node.iter()) {
+        merged
+            .entry(facet.clone())
+            .and_modify(|known| {
+                known.min = known.min.min(range.min);
+                known.max = known.max.max(range.max);
+            })
+            .or_insert(*range);
+    }
+    merged
+}
+
+/// The form in which facet values that differ in case or accents alone are equal, as in Meilisearch.
+pub fn normalize(value: &str) -> Cow<'_, str> {
+    let value = value.trim();
+    if value.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(value);
+    }
+    if value.is_ascii() {
+        return Cow::Owned(value.to_ascii_lowercase());
+    }
+    Cow::Owned(
+        value
+            .nfkd()
+            .filter(|character| !is_combining_mark(*character))
+            .flat_map(char::to_lowercase)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn distribution(value: Value) -> Distribution {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn merged(a: Value, b: Value, stats: Value, facts: &IndexFacts) -> String {
+        let stats: Stats = serde_json::from_value(stats).unwrap();
+        let (a, b) = (distribution(a), distribution(b));
+        serde_json::to_string(&merge(&[&a, &b], &stats, 10, facts)).unwrap()
+    }
+
+    #[test]
+    fn counts_add_up_per_value_in_alphabetical_order() {
+        let facts = IndexFacts::default();
+        let found = merged(json!({"g": {"a": 1, "c": 2}}), json!({"g": {"b": 5, "C": 1}}), json!({}), &facts);
+        assert_eq!(found, r#"{"g":{"a":1,"b":5,"c":3}}"#);
+    }
+
+    #[test]
+    fn ordered_by_count_the_most_frequent_survive_the_cut() {
+        let mut facts = IndexFacts { max_values_per_facet: 2, ..IndexFacts::default() };
+        facts.sort_facet_values_by.insert("*".into(), FacetOrder::Count);
+        let found = merged(json!({"g": {"a": 3, "b": 2}}), json!({"g": {"c": 4, "b": 2}}), json!({}), &facts);
+        assert_eq!(found, r#"{"g":{"c":4,"b":4}}"#);
+    }
+
+    #[test]
+    fn numbers_come_before_strings() {
+        let facts = IndexFacts::default();
+        let stats = json!({"g": {"min": 2.0, "max": 10.0}});
+        let found = merged(json!({"g": {"10": 1, "a": 1}}), json!({"g": {"2": 1, " ": 1}}), stats, &facts);
+        assert_eq!(found, r#"{"g":{"10":1,"2":1," ":1,"a":1}}"#);
+    }
+
+    #[test]
+    fn the_tag_is_no_facet() {
+        let facts = IndexFacts::default();
+        let found = merged(json!({"_miroir_shard": {"⸀": 9}}), json!({}), json!({}), &facts);
+        assert_eq!(found, "{}");
+    }
+
+    #[test]
+    fn ranges_join() {
+        let a = Stats::from([("x".to_string(), Range { min: 1.0, max: 3.0 })]);
+        let b = Stats::from([("x".to_string(), Range { min: 0.5, max: 2.0 })]);
+        assert_eq!(merge_stats(&[&a, &b])["x"], Range { min: 0.5, max: 3.0 });
+    }
+
+    #[test]
+    fn accents_and_case_make_no_new_value() {
+        assert_eq!(normalize("Élan Vital"), "elan vital");
+        assert_eq!(normalize("plain"), "plain");
+    }
+}

@@ -1,0 +1,254 @@
+//! One hit of a node's answer: found in its text, and written for the client without what is Miroir's own.
+
+use serde_json::Value;
+
+use crate::json::{self, Member, NotJson, ObjectWriter};
+use crate::search::rank::RankKey;
+use crate::tag::TAG_FIELD;
+
+const SCORE: &[u8] = b"_rankingScore";
+const DETAILS: &[u8] = b"_rankingScoreDetails";
+const FORMATTED: &[u8] = b"_formatted";
+const MATCHES: &[u8] = b"_matchesPosition";
+
+/// What merging reads of a hit.
+#[derive(Debug)]
+pub struct HitRank {
+    /// Where it stands.
+    pub key: RankKey,
+    /// The values of the distinct attribute, if one was named.
+    pub distinct: Vec<DistinctValue>,
+}
+
+/// A value of the distinct attribute, as Meilisearch tells values apart: numbers by value, strings by their
+/// normalised form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DistinctValue {
+    /// The bits of the number.
+    Number(u64),
+    /// The normalised string.
+    String(String),
+}
+
+/// Reads what merging needs of a hit.
+///
+/// # Errors
+/// [`NotJson`] if the hit is not an object, or lacks the score that was asked for.
+pub fn read_rank(hit: &[u8], by_details: bool, distinct: Option<&str>) -> Result<HitRank, NotJson> {
+    let mut score = None;
+    let mut details = None;
+    let first_name = distinct.map(|path| path.split_once('.').map_or(path, |(first, _)| first));
+    let mut values = Vec::new();
+    json::for_each_member(hit, |member| match member.key {
+        SCORE => score = std::str::from_utf8(member.value).ok().and_then(|text| text.parse().ok()),
+        DETAILS => details = Some(member.value),
+        key => {
+            if let (Some(first), Some(path)) = (first_name, distinct)
+                && (key == first.as_bytes() || key == path.as_bytes())
+                && let Ok(value) = serde_json::from_slice::<Value>(member.value)
+            {
+                let rest =
+                    if key == path.as_bytes() { "" } else { path.get(first.len() + 1..).unwrap_or("") };
+                collect_distinct(&value, rest, &mut values);
+            }
+        }
+    })?;
+    let key = match by_details {
+        true => RankKey::from_details(details.ok_or(NotJson)?)?,
+        false => RankKey::Score(score.ok_or(NotJson)?),
+    };
+    Ok(HitRank { key, distinct: values })
+}
+
+fn collect_distinct(value: &Value, path: &str, values: &mut Vec<DistinctValue>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_distinct(item, path, values)),
+        Value::Object(object) => {
+            for (key, value) in object {
+                let rest = path.strip_prefix(key.as_str());
+                match rest.and_then(|rest| if rest.is_empty() { Some("") } else { rest.strip_prefix('.') }) {
+                    Some(rest) => collect_distinct(value, rest, values),
+                    None => continue,
+                }
+            }
+        }
+        Value::Number(number) if path.is_empty() => {
+            values.extend(number.as_f64().map(|number| DistinctValue::Number(number.to_bits())));
+        }
+        Value::String(text) if path.is_empty() => {
+            values.push(DistinctValue::String(super::facets::normalize(text).into_owned()));
+        }
+        Value::Bool(flag) if path.is_empty() => values.push(DistinctValue::String(flag.to_string())),
+        _ => {}
+    }
+}
+
+/// What the client may see of a hit.
+#[derive(Clone, Debug, Default)]
+pub struct HitView {
+    /// Whether it asked for `_rankingScore`.
+    pub score: bool,
+    /// Whether it asked for `_rankingScoreDetails`.
+    pub details: bool,
+    /// An attribute that was added for merging.
+    pub without: Option<String>,
+    /// The index's `displayedAttributes`; `None` for all.
+    pub displayed: Option<Vec<String>>,
+}
+
+impl HitView {
+    /// Appends the hit as the client may see it.
+    ///
+    /// # Errors
+    /// [`NotJson`] if the hit is not an object.
+    pub fn write(&self, hit: &[u8], out: Vec<u8>) -> Result<Vec<u8>, NotJson> {
+        let mut object = ObjectWriter::new(out);
+        json::for_each_member(hit, |member| match member.key {
+            SCORE if !self.score => {}
+            DETAILS if !self.details => {}
+            DETAILS if self.displayed.is_some() => self.write_details(member, &mut object),
+            FORMATTED => self.write_formatted(member, &mut object),
+            MATCHES if self.displayed.is_some() => self.write_matches(member, &mut object),
+            key if key == TAG_FIELD.as_bytes() => {}
+            key => match self.without.as_deref().and_then(|path| path_below(path, key)) {
+                None => object.member(member.text),
+                Some("") => {}
+                Some(rest) => write_without(member, rest, &mut object),
+            },
+        })?;
+        Ok(object.finish())
+    }
+
+    fn write_formatted(&self, member: Member, object: &mut ObjectWriter) {
+        let mut formatted = ObjectWriter::new(Vec::with_capacity(member.value.len()));
+        let written = json::for_each_member(member.value, |field| {
+            let is_added = self.without.as_deref().is_some_and(|path| path_below(path, field.key).is_some());
+            if field.key != TAG_FIELD.as_bytes() && !is_added {
+                formatted.member(field.text);
+            }
+        });
+        match written {
+            Ok(()) => object.key("_formatted").extend_from_slice(&formatted.finish()),
+            Err(NotJson) => object.member(member.text),
+        }
+    }
+
+    /// Meilisearch finds matches in displayed attributes only.
+    fn write_matches(&self, member: Member, object: &mut ObjectWriter) {
+        let mut matches = ObjectWriter::new(Vec::with_capacity(member.value.len()));
+        let written = json::for_each_member(member.value, |field| {
+            if self.displays(&String::from_utf8_lossy(field.key)) {
+                matches.member(field.text);
+            }
+        });
+        match written {
+            Ok(()) => object.key("_matchesPosition").extend_from_slice(&matches.finish()),
+            Err(NotJson) => object.member(member.text),
+        }
+    }
+
+    /// Meilisearch hides the values of sorts by attributes that are not displayed.
+    fn write_details(&self, member: Member, object: &mut ObjectWriter) {
+        let Ok(Value::Object(details)) = serde_json::from_slice(member.value) else { return };
+        let hidden = details.into_iter().map(|(rule, mut detail)| {
+            let attribute = rule.rsplit_once(':').map(|(attribute, _)| attribute);
+            match attribute {
+                Some(name) if !name.starts_with("_geo") && !self.is_displayed_exactly(name) => {
+                    let order = detail.get("order").cloned().unwrap_or_default();
+                    if let Some(value) = detail.get_mut("value") {
+                        *value = "<hidden>".into();
+                    }
+                    (format!("<hidden-rule-{order}>"), detail)
+                }
+                _ => (rule, detail),
+            }
+        });
+        let hidden: serde_json::Map<String, Value> = hidden.collect();
+        object.value("_rankingScoreDetails", &hidden);
+    }
+
+    fn is_displayed_exactly(&self, attribute: &str) -> bool {
+        self.displayed.as_ref().is_none_or(|displayed| displayed.iter().any(|name| name == attribute))
+    }
+
+    fn displays(&self, path: &str) -> bool {
+        let covers = |name: &String| path_below(path, name.as_bytes()).is_some();
+        self.displayed.as_ref().is_none_or(|displayed| displayed.iter().any(covers))
+    }
+}
+
+/// What is left of `path` below the field `key`: empty for the field itself, `None` if it is elsewhere.
+fn path_below<'p>(path: &'p str, key: &[u8]) -> Option<&'p str> {
+    let rest = path.strip_prefix(std::str::from_utf8(key).ok()?)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
+}
+
+/// Writes an object member without the value at `path` inside of it; nothing if no other is left.
+fn write_without(member: Member, path: &str, object: &mut ObjectWriter) {
+    let Ok(mut value) = serde_json::from_slice::<Value>(member.value) else { return };
+    remove_path(&mut value, path);
+    let is_empty = value.as_object().is_some_and(|object| object.is_empty());
+    if let (false, Ok(key)) = (is_empty, std::str::from_utf8(member.key)) {
+        object.value(key, &value);
+    }
+}
+
+fn remove_path(value: &mut Value, path: &str) {
+    match value {
+        Value::Object(object) => {
+            object.remove(path);
+            if let Some((first, rest)) = path.split_once('.')
+                && let Some(inner) = object.get_mut(first)
+            {
+                remove_path(inner, rest);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_path(item, path)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(view: &HitView, hit: &str) -> String {
+        String::from_utf8(view.write(hit.as_bytes(), Vec::new()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_tag_and_what_was_not_asked_for_are_taken_out() {
+        let hit = r#"{"id":1,"_miroir_shard":"⸀","t":"x","_formatted":{"id":"1","_miroir_shard":"⸀"},"_rankingScore":0.5,"_rankingScoreDetails":{}}"#;
+        let view = HitView::default();
+        assert_eq!(shown(&view, hit), r#"{"id":1,"t":"x","_formatted":{"id":"1"}}"#);
+        let view = HitView { score: true, ..view };
+        assert!(shown(&view, hit).ends_with(r#""_rankingScore":0.5}"#));
+    }
+
+    #[test]
+    fn an_attribute_added_for_merging_is_taken_out_again() {
+        let view = HitView { without: Some("a.b".into()), ..HitView::default() };
+        assert_eq!(shown(&view, r#"{"id":1,"a":{"b":2,"c":3}}"#), r#"{"id":1,"a":{"c":3}}"#);
+        assert_eq!(shown(&view, r#"{"id":1,"a":{"b":2}}"#), r#"{"id":1}"#);
+    }
+
+    #[test]
+    fn what_is_not_displayed_stays_hidden() {
+        let view = HitView { details: true, displayed: Some(vec!["t".into()]), ..HitView::default() };
+        let hit = r#"{"t":"x","_matchesPosition":{"t":[],"t.a":[],"s":[]},"_rankingScoreDetails":{"s:asc":{"order":0,"value":7}}}"#;
+        let expected = r#"{"t":"x","_matchesPosition":{"t":[],"t.a":[]},"_rankingScoreDetails":{"<hidden-rule-0>":{"order":0,"value":"<hidden>"}}}"#;
+        assert_eq!(shown(&view, hit), expected);
+    }
+
+    #[test]
+    fn distinct_values_are_found_in_depth_and_in_lists() {
+        let rank = read_rank(br#"{"a":{"b":["X",7]},"_rankingScore":1}"#, false, Some("a.b")).unwrap();
+        let expected = [DistinctValue::String("x".into()), DistinctValue::Number(7f64.to_bits())];
+        assert_eq!(rank.distinct, expected);
+    }
+
+    #[test]
+    fn a_hit_without_a_score_is_garbage() {
+        assert!(read_rank(br#"{"id":1}"#, false, None).is_err());
+    }
+}

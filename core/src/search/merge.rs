@@ -1,0 +1,254 @@
+//! Merging the answers of several nodes into the one that a single node would give.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::json::{NotJson, ObjectWriter};
+use crate::search::answer::{NodeAnswer, RankedHit};
+use crate::search::facets::{self, Distribution, Stats};
+use crate::search::query::{SearchQuery, Window};
+use crate::table::IndexFacts;
+
+/// The client's answer from those of the nodes, which come in the order in which ties are broken.
+///
+/// # Errors
+/// [`NotJson`] if there is no answer to merge, or a hit is not what it seemed.
+pub fn merge(query: &SearchQuery, facts: &IndexFacts, answers: &[NodeAnswer]) -> Result<Vec<u8>, NotJson> {
+    let first = answers.first().ok_or(NotJson)?;
+    let is_alone = answers.len() == 1 && first.hits().iter().all(|hit| hit.rank.is_none());
+    let max_total = facts.max_total_hits as u64;
+    let mut total = answers.iter().map(|answer| answer.total).sum::<u64>().min(max_total);
+    let hits: Vec<(&NodeAnswer, &RankedHit)> = match is_alone {
+        true => first.hits().iter().map(|hit| (first, hit)).collect(),
+        false => {
+            let ranks = query.window.ranks(facts.max_total_hits);
+            let counts_distinct = query.distinct.is_some() && matches!(query.window, Window::Page { .. });
+            let needed = if counts_distinct { facts.max_total_hits } else { ranks.end };
+            let best = best_hits(answers, needed, query.distinct.is_some());
+            if counts_distinct {
+                total = best.len() as u64;
+            }
+            best.into_iter().take(ranks.end).skip(ranks.start).collect()
+        }
+    };
+    let totals = Totals { total, answers, query, facts };
+    let size = hits.iter().map(|(answer, hit)| answer.hit_text(hit).len()).sum::<usize>() + 512;
+    let mut body = ObjectWriter::new(Vec::with_capacity(size));
+    for (key, text) in first.members() {
+        match key {
+            b"hits" => write_hits(query, facts, &hits, body.key("hits"))?,
+            key => totals.write(key, text, &mut body),
+        }
+    }
+    Ok(body.finish())
+}
+
+/// The first `needed` hits over all answers. Each answer is in order already; equal hits keep the answers' order.
+fn best_hits(answers: &[NodeAnswer], needed: usize, distinct: bool) -> Vec<(&NodeAnswer, &RankedHit)> {
+    let mut best = Vec::with_capacity(needed.min(1024));
+    let mut seen = HashSet::new();
+    let mut queues: Vec<(&NodeAnswer, std::slice::Iter<RankedHit>)> =
+        answers.iter().map(|answer| (answer, answer.hits().iter())).collect();
+    while best.len() < needed {
+        let heads = queues.iter_mut().filter_map(|(answer, hits)| {
+            let hit = hits.as_slice().first()?;
+            Some((&**answer, hits, hit))
+        });
+        let Some((answer, hits, hit)) =
+            heads.reduce(|best, next| if precedes(next.2, best.2) { next } else { best })
+        else {
+            break;
+        };
+        hits.next();
+        if distinct && let Some(rank) = &hit.rank {
+            if rank.distinct.iter().any(|value| seen.contains(value)) {
+                continue;
+            }
+            seen.extend(&rank.distinct);
+        }
+        best.push((answer, hit));
+    }
+    best
+}
+
+fn precedes(a: &RankedHit, b: &RankedHit) -> bool {
+    match (&a.rank, &b.rank) {
+        (Some(a), Some(b)) => a.key.compare(&b.key).is_lt(),
+        _ => false,
+    }
+}
+
+fn write_hits(
+    query: &SearchQuery,
+    facts: &IndexFacts,
+    hits: &[(&NodeAnswer, &RankedHit)],
+    out: &mut Vec<u8>,
+) -> Result<(), NotJson> {
+    let view = query.hit_view(facts);
+    let mut text = std::mem::take(out);
+    text.push(b'[');
+    for (place, (answer, hit)) in hits.iter().enumerate() {
+        if place > 0 {
+            text.push(b',');
+        }
+        text = view.write(answer.hit_text(hit), text)?;
+    }
+    text.push(b']');
+    *out = text;
+    Ok(())
+}
+
+/// All of the answer but its hits.
+struct Totals<'a> {
+    total: u64,
+    answers: &'a [NodeAnswer],
+    query: &'a SearchQuery,
+    facts: &'a IndexFacts,
+}
+
+impl Totals<'_> {
+    /// Writes a member of the first answer, with the value that it has over all.
+    fn write(&self, key: &[u8], text: &[u8], body: &mut ObjectWriter) {
+        match (key, self.query.window) {
+            (b"estimatedTotalHits", _) => body.value("estimatedTotalHits", &self.total),
+            (b"totalHits", _) => body.value("totalHits", &self.total),
+            (b"offset", Window::OffsetLimit { offset, .. }) => body.value("offset", &offset),
+            (b"limit", Window::OffsetLimit { limit, .. }) => body.value("limit", &limit),
+            (b"page", Window::Page { page, .. }) => body.value("page", &page),
+            (b"hitsPerPage", Window::Page { hits_per_page, .. }) => body.value("hitsPerPage", &hits_per_page),
+            (b"totalPages", Window::Page { hits_per_page, .. }) => {
+                let pages = match hits_per_page {
+                    0 => 0,
+                    _ => self.total.div_ceil(hits_per_page as u64),
+                };
+                body.value("totalPages", &pages);
+            }
+            (b"processingTimeMs", _) => {
+                let slowest = self.answers.iter().map(|answer| answer.processing_time_ms).max();
+                body.value("processingTimeMs", &slowest.unwrap_or(0));
+            }
+            (b"semanticHitCount", _) => {
+                let sum: u64 = self.answers.iter().filter_map(|answer| answer.semantic_hits).sum();
+                body.value("semanticHitCount", &sum);
+            }
+            (b"facetDistribution", _) => match self.distribution() {
+                Some(distribution) => body.value("facetDistribution", &distribution),
+                None => body.value("facetDistribution", &Value::Null),
+            },
+            (b"facetStats", _) => body.value("facetStats", &self.stats()),
+            _ => body.member(text),
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let nodes: Vec<&Stats> = self.answers.iter().filter_map(|answer| answer.stats.as_ref()).collect();
+        facets::merge_stats(&nodes)
+    }
+
+    fn distribution(&self) -> Option<Distribution> {
+        let nodes: Vec<&Distribution> =
+            self.answers.iter().filter_map(|answer| answer.facets.as_ref()).collect();
+        if nodes.is_empty() {
+            return None;
+        }
+        let candidates = self.answers.iter().map(|answer| answer.total).sum();
+        Some(facets::merge(&nodes, &self.stats(), candidates, self.facts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::search::answer::Reading;
+
+    fn answer(hits: &[Value], total: u64, query: &SearchQuery) -> NodeAnswer {
+        let body = match query.window {
+            Window::OffsetLimit { .. } => {
+                json!({"hits": hits, "query": "q", "processingTimeMs": total, "limit": 99, "offset": 0, "estimatedTotalHits": total})
+            }
+            Window::Page { .. } => {
+                json!({"hits": hits, "query": "q", "processingTimeMs": 1, "hitsPerPage": 99, "page": 1, "totalPages": 1, "totalHits": total})
+            }
+        };
+        let reading =
+            Reading { by_details: query.ranks_by_details(), distinct: query.distinct.clone(), ranked: true };
+        NodeAnswer::read(body.to_string().into_bytes(), &reading).unwrap()
+    }
+
+    fn query(body: Value, facts: &IndexFacts) -> SearchQuery {
+        SearchQuery::parse(body.as_object().unwrap().clone(), facts).unwrap()
+    }
+
+    fn merged(query: &SearchQuery, facts: &IndexFacts, lists: &[Vec<Value>], totals: &[u64]) -> Value {
+        let answers: Vec<_> =
+            lists.iter().zip(totals).map(|(hits, total)| answer(hits, *total, query)).collect();
+        serde_json::from_slice(&merge(query, facts, &answers).unwrap()).unwrap()
+    }
+
+    fn ids(answer: &Value) -> Vec<u64> {
+        answer["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_u64().unwrap()).collect()
+    }
+
+    #[test]
+    fn hits_come_in_the_order_of_their_scores_and_ties_in_that_of_the_answers() {
+        let facts = IndexFacts::default();
+        let query = query(json!({"offset": 1, "limit": 3}), &facts);
+        let hit = |id: u64, score: f64| json!({"id": id, "_rankingScore": score});
+        let lists = [vec![hit(1, 0.9), hit(2, 0.5)], vec![hit(3, 0.9), hit(4, 0.7)]];
+        let found = merged(&query, &facts, &lists, &[20, 30]);
+        assert_eq!(ids(&found), [3, 4, 2]);
+        assert_eq!(found["hits"][0], json!({"id": 3}));
+        assert_eq!(found["estimatedTotalHits"], json!(50));
+        assert_eq!((&found["offset"], &found["limit"]), (&json!(1), &json!(3)));
+        assert_eq!(found["processingTimeMs"], json!(30));
+    }
+
+    #[test]
+    fn totals_stop_at_the_cap_and_pages_are_counted() {
+        let facts = IndexFacts { max_total_hits: 40, ..IndexFacts::default() };
+        let query = query(json!({"page": 1, "hitsPerPage": 7}), &facts);
+        let found = merged(&query, &facts, &[vec![], vec![]], &[30, 40]);
+        assert_eq!((&found["totalHits"], &found["totalPages"]), (&json!(40), &json!(6)));
+    }
+
+    #[test]
+    fn a_distinct_value_appears_once_and_is_counted_once() {
+        let facts = IndexFacts { distinct_attribute: Some("d".into()), ..IndexFacts::default() };
+        let query = query(json!({"hitsPerPage": 2}), &facts);
+        let hit = |id: u64, score: f64, d: &str| json!({"id": id, "d": d, "_rankingScore": score});
+        let lists = [vec![hit(1, 0.9, "x"), hit(2, 0.5, "y")], vec![hit(3, 0.8, "X"), hit(4, 0.7, "z")]];
+        let found = merged(&query, &facts, &lists, &[2, 2]);
+        assert_eq!(ids(&found), [1, 4]);
+        assert_eq!(found["totalHits"], json!(3));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_a_ranking_merges_to_the_ranking(
+            scored in proptest::collection::vec((0u8..5, 0usize..4), 0..60),
+            offset in 0usize..20,
+            limit in 0usize..20,
+        ) {
+            let facts = IndexFacts::default();
+            let query = query(json!({"offset": offset, "limit": limit}), &facts);
+            let mut hits: Vec<(u64, u8, usize)> =
+                scored.iter().enumerate().map(|(id, &(score, node))| (id as u64, score, node)).collect();
+            hits.sort_by_key(|&(id, score, node)| (std::cmp::Reverse(score), node, id));
+            let lists: Vec<Vec<Value>> = (0..4)
+                .map(|of| {
+                    let own = hits.iter().filter(|hit| hit.2 == of);
+                    own.map(|hit| json!({"id": hit.0, "_rankingScore": f64::from(hit.1)})).collect()
+                })
+                .collect();
+            let totals: Vec<u64> = lists.iter().map(|list| list.len() as u64).collect();
+            let found = merged(&query, &facts, &lists, &totals);
+            let expected: Vec<u64> = hits.iter().skip(offset).take(limit).map(|hit| hit.0).collect();
+            prop_assert_eq!(ids(&found), expected);
+            prop_assert_eq!(found["estimatedTotalHits"].as_u64(), Some(hits.len() as u64));
+        }
+    }
+}

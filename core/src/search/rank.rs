@@ -1,0 +1,196 @@
+//! The key by which hits of several nodes are put in one order.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::json;
+
+/// Where a hit stands in the ranking. Smaller is better.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RankKey {
+    /// `_rankingScore`, which orders alone where no rule sorts by a value.
+    Score(f64),
+    /// The ranking rules in their order, from `_rankingScoreDetails`.
+    Rules(Vec<Rule>),
+}
+
+/// What one ranking rule says of a hit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    /// Larger is better: `score`, or `similarity` of vectors.
+    Score(f64),
+    /// The value of a sort, or of a custom ranking rule.
+    Sort {
+        /// Number, string or null.
+        value: Value,
+        /// Whether smaller is better.
+        ascending: bool,
+    },
+    /// The distance to a point, in metres; `None` for a document without a place.
+    Distance {
+        /// In metres.
+        distance: Option<f64>,
+        /// Whether nearer is better.
+        ascending: bool,
+    },
+    /// A rule that was not applied, or one that we don't know: all hits are equal to it.
+    Skipped,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    order: u64,
+    score: Option<f64>,
+    similarity: Option<f64>,
+    distance: Option<f64>,
+    value: Option<Value>,
+}
+
+impl RankKey {
+    /// Reads a hit's `_rankingScoreDetails`.
+    ///
+    /// # Errors
+    /// [`json::NotJson`] if they are not what Meilisearch writes.
+    pub fn from_details(details: &[u8]) -> Result<RankKey, json::NotJson> {
+        let mut rules: Vec<(u64, Rule)> = Vec::with_capacity(8);
+        let mut failed = false;
+        json::for_each_member(details, |member| match read_rule(member) {
+            Some(rule) => rules.push(rule),
+            None => failed = true,
+        })?;
+        if failed {
+            return Err(json::NotJson);
+        }
+        rules.sort_by_key(|(order, _)| *order);
+        Ok(RankKey::Rules(rules.into_iter().map(|(_, rule)| rule).collect()))
+    }
+}
+
+fn read_rule(member: json::Member) -> Option<(u64, Rule)> {
+    let detail: Detail = serde_json::from_slice(member.value).ok()?;
+    let key = String::from_utf8_lossy(member.key);
+    let rule = match (direction(&key), detail) {
+        (Some(ascending), detail) if key.starts_with("_geoPoint(") => {
+            (detail.order, Rule::Distance { distance: detail.distance, ascending })
+        }
+        (Some(ascending), detail) => {
+            (detail.order, Rule::Sort { value: detail.value.unwrap_or(Value::Null), ascending })
+        }
+        (None, Detail { order, score: Some(score), .. }) => (order, Rule::Score(score)),
+        (None, Detail { order, similarity: Some(score), .. }) => (order, Rule::Score(score)),
+        (None, Detail { order, .. }) => (order, Rule::Skipped),
+    };
+    Some(rule)
+}
+
+fn direction(rule: &Cow<str>) -> Option<bool> {
+    match rule.rsplit_once(':') {
+        Some((_, "asc")) => Some(true),
+        Some((_, "desc")) => Some(false),
+        _ => None,
+    }
+}
+
+impl RankKey {
+    /// Which of two hits comes first; [`Ordering::Equal`] for a tie.
+    pub fn compare(&self, other: &RankKey) -> Ordering {
+        match (self, other) {
+            (RankKey::Score(a), RankKey::Score(b)) => b.total_cmp(a),
+            (RankKey::Rules(a), RankKey::Rules(b)) => a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| a.compare(b))
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal),
+            _ => Ordering::Equal,
+        }
+    }
+}
+
+impl Rule {
+    fn compare(&self, other: &Rule) -> Ordering {
+        match (self, other) {
+            (Rule::Score(a), Rule::Score(b)) => b.total_cmp(a),
+            (Rule::Sort { value: a, ascending }, Rule::Sort { value: b, .. }) => {
+                compare_values(a, b, *ascending)
+            }
+            (Rule::Distance { distance: a, ascending }, Rule::Distance { distance: b, .. }) => match (a, b) {
+                (Some(a), Some(b)) => directed(a.total_cmp(b), *ascending),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            },
+            _ => Ordering::Equal,
+        }
+    }
+}
+
+/// Meilisearch's order of sort values: numbers before strings, and missing ones last, in both directions.
+pub fn compare_values(a: &Value, b: &Value, ascending: bool) -> Ordering {
+    let class = |value: &Value| match value {
+        Value::Number(_) => 0,
+        Value::String(_) => 1,
+        _ => 2,
+    };
+    let within = || match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap_or(0.0), b.as_f64().unwrap_or(0.0));
+            directed(a.total_cmp(&b), ascending)
+        }
+        (Value::String(a), Value::String(b)) => directed(a.cmp(b), ascending),
+        _ => Ordering::Equal,
+    };
+    class(a).cmp(&class(b)).then_with(within)
+}
+
+fn directed(order: Ordering, ascending: bool) -> Ordering {
+    if ascending { order } else { order.reverse() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(details: Value) -> RankKey {
+        RankKey::from_details(details.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rules_count_in_their_order_not_as_written() {
+        let a = key(json!({"year:desc": {"order": 1, "value": 2000}, "words": {"order": 0, "score": 0.5}}));
+        let b = key(json!({"words": {"order": 0, "score": 1.0}, "year:desc": {"order": 1, "value": 1990}}));
+        assert_eq!(a.compare(&b), Ordering::Greater);
+    }
+
+    #[test]
+    fn numbers_come_before_strings_and_missing_values_last_in_both_directions() {
+        let values = [json!(1), json!(2.5), json!("a"), json!("b"), json!(null)];
+        for (i, a) in values.iter().enumerate() {
+            for (j, b) in values.iter().enumerate() {
+                assert_eq!(compare_values(a, b, true), i.cmp(&j), "{a} {b}");
+            }
+        }
+        assert_eq!(compare_values(&json!(1), &json!(2), false), Ordering::Greater);
+        assert_eq!(compare_values(&json!(1), &json!("a"), false), Ordering::Less);
+        assert_eq!(compare_values(&json!("a"), &json!(null), false), Ordering::Less);
+    }
+
+    #[test]
+    fn places_are_ordered_by_distance() {
+        let at = |distance: Value| {
+            key(json!({"_geoPoint(1,2):asc": {"order": 0, "value": {}, "distance": distance}}))
+        };
+        assert_eq!(at(json!(10)).compare(&at(json!(20.5))), Ordering::Less);
+        assert_eq!(at(json!(10)).compare(&at(json!(null))), Ordering::Less);
+    }
+
+    #[test]
+    fn details_that_are_none_are_refused() {
+        assert!(RankKey::from_details(b"{\"words\":1}").is_err());
+        assert!(RankKey::from_details(b"[]").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! `GET /indexes/{uid}/search`: the parameters of the query string as the body of a `POST`.
+
+use serde_json::{Map, Value, json};
+
+use crate::search::query::Unreadable;
+
+/// Reads the query string.
+///
+/// # Errors
+/// [`Unreadable`] for what Meilisearch would refuse: a node should say why.
+pub fn parse(query: &str) -> Result<Map<String, Value>, Unreadable> {
+    let mut body = Map::new();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let (key, value) = match &*key {
+            "q" | "cropMarker" | "highlightPreTag" | "highlightPostTag" | "matchingStrategy" | "distinct" => {
+                (&*key, json!(value))
+            }
+            "offset" | "limit" | "page" | "hitsPerPage" | "cropLength" => (&*key, integer(&value)?),
+            "attributesToRetrieve"
+            | "attributesToCrop"
+            | "attributesToHighlight"
+            | "attributesToSearchOn"
+            | "facets"
+            | "locales" => (&*key, list(&value)),
+            "showMatchesPosition"
+            | "showRankingScore"
+            | "showRankingScoreDetails"
+            | "retrieveVectors"
+            | "showPerformanceDetails" => (&*key, boolean(&value)?),
+            "filter" => ("filter", serde_json::from_str(&value).unwrap_or_else(|_| json!(value))),
+            "sort" => ("sort", sort(&value)),
+            "rankingScoreThreshold" => ("rankingScoreThreshold", number(&value)?),
+            "vector" => ("vector", vector(&value)?),
+            "hybridEmbedder" => {
+                hybrid(&mut body)?.insert("embedder".into(), json!(value));
+                continue;
+            }
+            "hybridSemanticRatio" => {
+                hybrid(&mut body)?.insert("semanticRatio".into(), number(&value)?);
+                continue;
+            }
+            _ => return Err(Unreadable),
+        };
+        if body.insert(key.into(), value).is_some() {
+            return Err(Unreadable);
+        }
+    }
+    Ok(body)
+}
+
+fn hybrid(body: &mut Map<String, Value>) -> Result<&mut Map<String, Value>, Unreadable> {
+    body.entry("hybrid").or_insert_with(|| json!({})).as_object_mut().ok_or(Unreadable)
+}
+
+fn integer(text: &str) -> Result<Value, Unreadable> {
+    text.parse::<usize>().map(|integer| json!(integer)).map_err(|_| Unreadable)
+}
+
+fn number(text: &str) -> Result<Value, Unreadable> {
+    text.parse::<f64>().map(|number| json!(number)).map_err(|_| Unreadable)
+}
+
+fn boolean(text: &str) -> Result<Value, Unreadable> {
+    text.parse::<bool>().map(|flag| json!(flag)).map_err(|_| Unreadable)
+}
+
+fn vector(text: &str) -> Result<Value, Unreadable> {
+    text.split(',').map(|part| number(part.trim())).collect::<Result<_, _>>().map(Value::Array)
+}
+
+fn list(text: &str) -> Value {
+    text.split(',').map(|part| json!(part.trim())).collect()
+}
+
+/// Splits sort rules at commas, but not at the one inside of `_geoPoint(lat, lng)`.
+fn sort(text: &str) -> Value {
+    let mut depth = 0usize;
+    let separates = |character: char| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        character == ',' && depth == 0
+    };
+    text.split(separates).map(|rule| json!(rule.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_become_a_body() {
+        let body =
+            parse("q=a%20b&limit=3&sort=_geoPoint(1,%202):asc,year:desc&facets=a,b&showRankingScore=true");
+        let expected = json!({
+            "q": "a b", "limit": 3, "sort": ["_geoPoint(1, 2):asc", "year:desc"],
+            "facets": ["a", "b"], "showRankingScore": true
+        });
+        assert_eq!(body.map(Value::Object), Ok(expected));
+        let filter = parse("filter=%5B%22a%20%3D%201%22%5D").unwrap().remove("filter");
+        assert_eq!(filter, Some(json!(["a = 1"])));
+        let filter = parse("filter=a%20%3D%201").unwrap().remove("filter");
+        assert_eq!(filter, Some(json!("a = 1")));
+    }
+
+    #[test]
+    fn what_a_node_would_refuse_is_unreadable() {
+        for query in ["limit=x", "foo=1", "showRankingScore=1", "q=a&q=b"] {
+            assert_eq!(parse(query), Err(Unreadable), "{query}");
+        }
+    }
+}
