@@ -10,9 +10,10 @@ use miroir_core::placement::{Candidate, place};
 use miroir_core::table::RoutingTable;
 use sha2::Sha256;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, RwLock, watch};
+use tokio::sync::{Mutex, Notify, RwLock, watch};
 
 use crate::config::{Config, NodeConfig};
+use crate::indexes::IndexLocks;
 use crate::node_client::NodeClient;
 use crate::routing::{self, Inputs};
 use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
@@ -32,6 +33,10 @@ pub struct Cluster {
     pub health: RwLock<BTreeMap<String, NodeHealth>>,
     /// Proves to us that a call comes from a filter that we configured.
     pub filter_token: String,
+    /// Makes changes of one index follow each other.
+    pub index_locks: IndexLocks,
+    /// Wakes the task poller when a task was registered.
+    pub task_registered: Notify,
     table: watch::Sender<Arc<RoutingTable>>,
     /// Held while a table is made, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
@@ -83,6 +88,8 @@ impl Cluster {
             health: RwLock::default(),
             filter_token,
             table: watch::Sender::new(Arc::new(table)),
+            index_locks: IndexLocks::default(),
+            task_registered: Notify::new(),
             publishing: Mutex::default(),
             config,
             store,
@@ -109,7 +116,8 @@ impl Cluster {
         let last = self.table();
         let up = self.up().await;
         let same_version =
-            build_table(&self.config, &*self.store, &self.nodes, &self.filter_token, &up, last.version).await?;
+            build_table(&self.config, &*self.store, &self.nodes, &self.filter_token, &up, last.version)
+                .await?;
         if same_version == *last {
             return Ok(last);
         }
@@ -198,7 +206,8 @@ fn first_epoch(topology: &Topology) -> EpochRecord {
         .into_iter()
         .map(|(group, candidates)| {
             let placed = place(topology.shards, topology.replication_factor, &candidates, &[]);
-            let ids = |owners: Vec<usize>| owners.into_iter().map(|owner| candidates[owner].id.into()).collect();
+            let ids =
+                |owners: Vec<usize>| owners.into_iter().map(|owner| candidates[owner].id.into()).collect();
             (group.to_owned(), placed.into_iter().map(ids).collect())
         })
         .collect();
@@ -240,4 +249,97 @@ fn filter_token(config: &Config) -> String {
 /// Where versions begin: above all that an earlier run can have reached by adding one at a time.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_new_cluster_places_every_shard() {
+        let cluster = testing::open(json!({}), &testing::store()).await.unwrap();
+        let table = cluster.table();
+        assert_eq!((table.epoch, table.shards, table.groups.len()), (1, 8, 1));
+        assert!(table.groups[0].owners.iter().all(|owners| owners.len() == 2));
+        RoutingTable::from_json(&serde_json::to_vec(&*table).unwrap()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_group_holds_every_shard() {
+        let nodes = json!([
+            {"id": "a", "url": "http://a", "group": "left"},
+            {"id": "b", "url": "http://b", "group": "right"},
+        ]);
+        let changes = json!({"nodes": nodes, "replication_factor": 1});
+        let table = testing::open(changes, &testing::store()).await.unwrap().table();
+        let groups: Vec<_> = table.groups.iter().map(|group| (group.id.as_str(), &group.owners[3][..])).collect();
+        assert_eq!(groups, [("left", &[0][..]), ("right", &[1])]);
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_all_is_as_before_and_versions_go_on() {
+        let store = testing::store();
+        let before = testing::open(json!({}), &store).await.unwrap();
+        let after = testing::open(json!({}), &store).await.unwrap();
+        assert_eq!(after.filter_token, before.filter_token);
+        assert_eq!(after.table().groups, before.table().groups);
+        assert!(after.table().version >= before.table().version);
+    }
+
+    #[tokio::test]
+    async fn a_table_is_published_only_if_it_differs() {
+        let cluster = testing::open(json!({}), &testing::store()).await.unwrap();
+        let mut tables = cluster.subscribe();
+        let first = tables.borrow_and_update().clone();
+        assert_eq!(cluster.publish().await.unwrap(), first);
+        assert!(!tables.has_changed().unwrap());
+
+        cluster.store.mark_stale("b", &[1, 2]).await.unwrap();
+        let second = cluster.publish().await.unwrap();
+        assert!(tables.has_changed().unwrap());
+        assert_eq!(second.version, first.version + 1);
+        assert!(second.is_stale(1, 2) && !second.is_stale(0, 2));
+    }
+
+    #[tokio::test]
+    async fn where_a_node_is_may_change() {
+        let store = testing::store();
+        testing::open(json!({}), &store).await.unwrap();
+        let moved = json!({"nodes": [
+            {"id": "c", "url": "https://node-c"},
+            {"id": "b", "url": "http://elsewhere:7700/", "cluster": "mesh-b"},
+            {"id": "a", "url": "http://127.0.0.1:1"},
+        ]});
+        let table = testing::open(moved, &store).await.unwrap().table();
+        let nodes: Vec<_> = table.nodes.iter().map(|node| (node.cluster.as_str(), node.authority.as_str())).collect();
+        assert_eq!(nodes, [
+            ("miroir-node-a", "127.0.0.1:1"),
+            ("mesh-b", "elsewhere:7700"),
+            ("miroir-node-c", "node-c"),
+        ]);
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_can_not_change_is_refused() {
+        let store = testing::store();
+        testing::open(json!({}), &store).await.unwrap();
+        let (a, b) = (json!({"id": "a", "url": "http://127.0.0.1:1"}), json!({"id": "b", "url": "http://b"}));
+        let heavy = json!({"id": "c", "url": "http://c", "weight": 2});
+        for (changes, parts) in [
+            (json!({"shards": 16}), &["`shards` is 16", "8"][..]),
+            (json!({"replication_factor": 1}), &["`replication_factor` is 1", "2"]),
+            (json!({"nodes": [a, b]}), &["`nodes` lacks c"]),
+            (json!({"nodes": [a, b, {"id": "d", "url": "http://d"}]}), &["`nodes` has d"]),
+            (json!({"nodes": [a, b, heavy]}), &["node c", "weight 2", "weight 1"]),
+        ] {
+            let error = testing::open(changes, &store).await.err().unwrap().to_string();
+            for part in parts {
+                assert!(error.contains(part), "{error:?} does not contain {part:?}");
+            }
+        }
+        testing::open(json!({}), &store).await.unwrap();
+    }
 }

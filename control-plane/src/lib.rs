@@ -12,6 +12,9 @@ pub mod node_client;
 pub mod reconcile;
 mod routing;
 pub mod server;
+pub mod stats;
 pub mod store;
 pub mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod xds;

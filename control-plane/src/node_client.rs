@@ -1,10 +1,11 @@
 //! A client of one Meilisearch node.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
-use reqwest::{Method, StatusCode};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -104,12 +105,11 @@ pub struct NodeTask {
     pub finished_at: Option<OffsetDateTime>,
 }
 
-/// An index as a node lists it.
-#[derive(Clone, Debug, Deserialize)]
+/// An index as a node shows it.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct NodeIndex {
-    pub uid: String,
     #[serde(default)]
     pub primary_key: Option<String>,
 }
@@ -222,22 +222,16 @@ impl NodeClient {
         self.get(&format!("/indexes/{uid}/settings")).await
     }
 
-    /// All indexes, by uid.
+    /// An index; `None` if the node doesn't have it.
     ///
     /// # Errors
-    /// [`NodeError`] if they could not be listed.
-    pub async fn indexes(&self) -> Result<BTreeMap<String, NodeIndex>, NodeError> {
-        const PAGE: usize = 1000;
-        let mut indexes = BTreeMap::new();
-        for offset in (0..).step_by(PAGE) {
-            let page: Page<NodeIndex> = self.get(&format!("/indexes?offset={offset}&limit={PAGE}")).await?;
-            let read = page.results.len();
-            indexes.extend(page.results.into_iter().map(|index| (index.uid.clone(), index)));
-            if read < PAGE {
-                break;
-            }
+    /// [`NodeError`] if it could not be read.
+    pub async fn index(&self, uid: &str) -> Result<Option<NodeIndex>, NodeError> {
+        match self.get(&format!("/indexes/{uid}")).await {
+            Ok(index) => Ok(Some(index)),
+            Err(error) if error.code() == Some("index_not_found") => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(indexes)
     }
 
     /// What the node counts in all its indexes.
@@ -335,6 +329,24 @@ impl NodeClient {
         }
     }
 
+    /// Sends a client's request as it came, but with the master key, and returns the status and body of the answer.
+    ///
+    /// # Errors
+    /// [`NodeError::Unreachable`] if there is no answer.
+    pub async fn forward(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        content_type: Option<&HeaderValue>,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), NodeError> {
+        let mut request = self.request(method, path_and_query).body(body);
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        self.send(request).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
         self.call(Method::GET, path, None).await
     }
@@ -345,21 +357,31 @@ impl NodeClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, NodeError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        if !self.master_key.is_empty() {
-            request = request.bearer_auth(&self.master_key);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let (status, body) = self.send(request).await?;
         if !status.is_success() {
             return Err(self.refused(status, &body));
         }
         serde_json::from_slice(&body)
             .map_err(|error| NodeError::Garbage { url: self.url.clone(), reason: error.to_string() })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match self.master_key.is_empty() {
+            true => request,
+            false => request.bearer_auth(&self.master_key),
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), NodeError> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> NodeError {

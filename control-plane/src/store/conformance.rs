@@ -184,8 +184,7 @@ async fn tasks_are_listed_as_asked<S: Store, F: Future<Output = S>>(open: &impl 
     assert_eq!(list(dates(finished_before)).await, (vec![2, 0], 2, None));
     let enqueued_later = DateBounds { after_enqueued_at: later, ..DateBounds::default() };
     assert_eq!(list(dates(enqueued_later)).await, (vec![], 0, None));
-    let exact =
-        DateBounds { before_enqueued_at: Some(canceled.enqueued_at), ..DateBounds::default() };
+    let exact = DateBounds { before_enqueued_at: Some(canceled.enqueued_at), ..DateBounds::default() };
     assert_eq!(list(dates(exact)).await, (vec![0], 1, None), "bounds are exclusive");
 }
 
@@ -218,8 +217,7 @@ fn index(uid: &str) -> IndexRecord {
 }
 
 fn task(index: &str, status: TaskStatus) -> NewTask {
-    let part =
-        TaskPart { counted: true, shards: vec![1, 2], ..TaskPart::new("a", PartOutcome::Accepted(7)) };
+    let part = TaskPart { counted: true, shards: vec![1, 2], ..TaskPart::new("a", PartOutcome::Accepted(7)) };
     NewTask {
         index_uid: Some(index.into()),
         kind: "documentAdditionOrUpdate".into(),

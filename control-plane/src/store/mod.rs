@@ -61,7 +61,12 @@ pub trait Store: Send + Sync {
     /// The settings version that each node was last seen to hold of an index, by node id.
     async fn node_settings_versions(&self, index: &str) -> Result<BTreeMap<String, u64>, StoreError>;
     /// Records that a node holds a settings version of an index.
-    async fn set_node_settings_version(&self, index: &str, node: &str, version: u64) -> Result<(), StoreError>;
+    async fn set_node_settings_version(
+        &self,
+        index: &str,
+        node: &str,
+        version: u64,
+    ) -> Result<(), StoreError>;
 
     /// Allots the next task uid and saves the task. With a fence, in the same transaction: fails with
     /// [`StoreError::EpochRetired`] and does nothing if the fence's epoch is retired, else marks its replicas stale.
@@ -83,7 +88,9 @@ pub enum StoreError {
     #[error("epoch {0} is retired")]
     EpochRetired(u64),
     /// The store was written by a newer Miroir.
-    #[error("the store has schema version {found}, this Miroir knows versions up to {known}: run a newer Miroir")]
+    #[error(
+        "the store has schema version {found}, this Miroir knows versions up to {known}: run a newer Miroir"
+    )]
     TooNew {
         /// The version found.
         found: u64,

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::{
-    EpochRecord, Fence, IndexChange, IndexRecord, NewTask, Store, StoreError, TaskPage, TaskQuery, TaskRecord,
-    Topology,
+    EpochRecord, Fence, IndexChange, IndexRecord, NewTask, Store, StoreError, TaskPage, TaskQuery,
+    TaskRecord, Topology,
 };
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
@@ -227,7 +227,8 @@ impl Store for SqliteStore {
         node: &str,
         version: u64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO node_settings_version (index_uid, node, version) VALUES (?1, ?2, ?3)";
+        let sql =
+            "INSERT OR REPLACE INTO node_settings_version (index_uid, node, version) VALUES (?1, ?2, ?3)";
         self.execute(sql, (index.to_owned(), node.to_owned(), version)).await
     }
 
@@ -236,7 +237,8 @@ impl Store for SqliteStore {
             if let Some(fence) = fence {
                 pass_fence(transaction, &fence)?;
             }
-            let sql = "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
+            let sql =
+                "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
             let uid: u64 = transaction.query_row(sql, [], |row| row.get(0))?;
             let now = OffsetDateTime::now_utc();
             let finished_at = task.status.is_final().then_some(now);

@@ -1,0 +1,155 @@
+//! `/indexes` and `/indexes/{uid}`.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use axum::{Json, Router};
+use miroir_core::error::{is_index_uid, not_supported};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::action;
+use super::request::{ClientRequest, check_index_uid};
+use super::{Api, Failure};
+use crate::indexes;
+use crate::store::IndexRecord;
+use crate::tasks::view;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/indexes", get(list).post(create))
+        .route("/indexes/{uid}", get(get_one).patch(update).delete(delete))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Window {
+    offset: usize,
+    limit: usize,
+}
+
+async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    let access = api.authorize(&request.headers, action::INDEXES_GET, None).await?;
+    let Some(Window { offset, limit }) = window(request.parameters()) else {
+        return Err(request.refusal(&api.cluster).await);
+    };
+    let indexes = api.cluster.store.indexes().await?;
+    let visible: Vec<&IndexRecord> = indexes.values().filter(|index| access.covers(&index.uid)).collect();
+    let results: Vec<Value> = visible.iter().skip(offset).take(limit).map(|index| shown(index)).collect();
+    Ok(Json(json!({"results": results, "offset": offset, "limit": limit, "total": visible.len()})))
+}
+
+/// `None` if a parameter is wrong or unknown.
+fn window(parameters: impl Iterator<Item = (String, String)>) -> Option<Window> {
+    let mut window = Window { offset: 0, limit: 20 };
+    for (name, value) in parameters {
+        match name.as_str() {
+            "offset" => window.offset = value.parse().ok()?,
+            "limit" => window.limit = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(window)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Creation {
+    uid: String,
+    #[serde(default)]
+    primary_key: Option<String>,
+}
+
+async fn create(
+    State(api): State<Api>,
+    request: ClientRequest,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let access = api.authorize(&request.headers, action::INDEXES_CREATE, None).await?;
+    let creation = request.json().and_then(|body| serde_json::from_value::<Creation>(body).ok());
+    let Some(Creation { uid, primary_key }) = creation.filter(|creation| is_index_uid(&creation.uid)) else {
+        return Err(request.refusal(&api.cluster).await);
+    };
+    if !access.covers(&uid) {
+        api.authorize(&request.headers, action::INDEXES_CREATE, Some(&uid)).await?;
+    }
+    let task = indexes::create(&api.cluster, &uid, primary_key.as_deref()).await?;
+    Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
+}
+
+async fn get_one(
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    api.authorize(&headers, action::INDEXES_GET, Some(&uid)).await?;
+    check_index_uid(&uid)?;
+    let index = api.cluster.store.index(&uid).await?.ok_or_else(|| indexes::index_not_found(&uid))?;
+    Ok(Json(shown(&index)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Update {
+    #[serde(default)]
+    primary_key: Option<String>,
+    #[serde(default)]
+    uid: Option<String>,
+}
+
+async fn update(
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+    request: ClientRequest,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    api.authorize(&request.headers, action::INDEXES_UPDATE, Some(&uid)).await?;
+    check_index_uid(&uid)?;
+    let update = request.json().and_then(|body| serde_json::from_value::<Update>(body).ok());
+    let Some(Update { primary_key, uid: new_uid }) = update else {
+        return Err(request.refusal(&api.cluster).await);
+    };
+    if let Some(new_uid) = new_uid {
+        check_index_uid(&new_uid)?;
+        let message = format!(
+            "Miroir can't rename an index yet. Create the index `{new_uid}`, and add the documents and settings \
+             of `{uid}` to it."
+        );
+        return Err(not_supported(message).into());
+    }
+    let task = indexes::update(&api.cluster, &uid, primary_key.as_deref()).await?;
+    Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
+}
+
+async fn delete(
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    api.authorize(&headers, action::INDEXES_DELETE, Some(&uid)).await?;
+    check_index_uid(&uid)?;
+    let task = indexes::delete(&api.cluster, &uid).await?;
+    Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
+}
+
+fn shown(index: &IndexRecord) -> Value {
+    json!({
+        "uid": index.uid,
+        "createdAt": view::rfc_3339(index.created_at),
+        "updatedAt": view::rfc_3339(index.updated_at),
+        "primaryKey": index.primary_key,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_what_the_client_asked_for() {
+        let parse = |query: &[(&str, &str)]| {
+            window(query.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+        };
+        assert_eq!(parse(&[]), Some(Window { offset: 0, limit: 20 }));
+        assert_eq!(parse(&[("limit", "5"), ("offset", "2")]), Some(Window { offset: 2, limit: 5 }));
+        assert_eq!(parse(&[("limit", "-1")]), None);
+        assert_eq!(parse(&[("limits", "1")]), None);
+    }
+}

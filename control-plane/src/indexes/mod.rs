@@ -1,0 +1,22 @@
+//! The life of indexes: each exists on every node, with one primary key and the same settings.
+//!
+//! A change is enqueued on all nodes before the client gets its task, so that every node does what follows on it
+//! (documents above all) in the order in which clients were answered. A node that a change can't reach is brought
+//! in step before it is read again, see [`reconcile`](crate::reconcile).
+
+mod lifecycle;
+mod locks;
+mod nodes;
+pub mod settings;
+
+pub use lifecycle::{create, delete, ensure, update};
+pub use locks::IndexLocks;
+pub use nodes::{bring_in_step, converge};
+
+use miroir_core::error::{ApiError, ErrorType};
+
+/// The index does not exist.
+pub fn index_not_found(uid: &str) -> ApiError {
+    let message = format!("Index `{uid}` not found.");
+    ApiError::new(404, "index_not_found", ErrorType::InvalidRequest, message)
+}

@@ -1,0 +1,184 @@
+//! One change, on all nodes.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use miroir_core::control::PartOutcome;
+use miroir_core::error::{ApiError, no_quorum};
+use miroir_core::settings::node_settings;
+use serde_json::{Map, Value};
+use tracing::{info, warn};
+
+use super::settings::pending_changes;
+use crate::cluster::Cluster;
+use crate::node_client::{NodeClient, NodeError};
+use crate::store::{IndexRecord, StoreError, TaskPart};
+
+/// How long a node may take to do what brings it in step; it may have to finish other work first.
+const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Enqueues a change on every node, also on those that are thought to be down: one that is coming back must not
+/// miss it. Returns the node tasks.
+pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
+    cluster: &Cluster,
+    enqueue: impl Fn(String, NodeClient) -> F,
+) -> Vec<TaskPart> {
+    let parts = cluster.clients.iter().map(|(node, client)| {
+        let enqueued = enqueue(node.clone(), client.clone());
+        async move { part(node, enqueued.await) }
+    });
+    join_all(parts).await
+}
+
+/// What became of a change on one node.
+pub fn part(node: &str, result: Result<u64, NodeError>) -> TaskPart {
+    let outcome = match result {
+        Ok(uid) => PartOutcome::Accepted(uid),
+        Err(error) => {
+            warn!(node, %error, "a node missed a change");
+            PartOutcome::Missed(error.to_string())
+        }
+    };
+    TaskPart::new(node, outcome)
+}
+
+/// Fails if no node took the change.
+pub fn at_least_one(parts: &[TaskPart]) -> Result<(), ApiError> {
+    match parts.iter().any(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
+        true => Ok(()),
+        false => Err(no_quorum("no node could be reached")),
+    }
+}
+
+/// Waits until those nodes that took a change have done it, or until `timeout`: what follows on a node waits for
+/// it in the node's own queue.
+pub async fn wait(cluster: &Cluster, parts: &[TaskPart], timeout: Duration) {
+    let waits = parts.iter().map(|part| async move {
+        let (PartOutcome::Accepted(uid), Some(client)) = (&part.outcome, cluster.clients.get(&part.node))
+        else {
+            return;
+        };
+        if let Err(error) = client.wait_for_task(*uid, timeout).await {
+            warn!(node = part.node, %error, "a node has not done a change");
+        }
+    });
+    join_all(waits).await;
+}
+
+/// Creates an index on one node, with the settings that nodes have from the start, and returns the node's task.
+pub async fn create_on_node(
+    cluster: &Cluster,
+    node: &str,
+    client: &NodeClient,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<u64, NodeError> {
+    // Should it still have the index that was deleted, that comes first.
+    if cluster.store.pending_deletions(node).await?.contains(uid) {
+        client.delete_index(uid).await?;
+        cluster.store.remove_pending_deletion(node, uid).await?;
+    }
+    client.create_index(uid, primary_key).await?;
+    client.update_settings(uid, &node_settings(&Value::Null)).await
+}
+
+/// Brings an index in step on all nodes that are up, as the last step of the task `finishing`. Nothing is done
+/// while another change is under way: the nodes are ahead of the store then, and that change ends here too.
+///
+/// # Errors
+/// If the store fails.
+pub async fn converge(cluster: &Cluster, uid: &str, finishing: Option<u64>) -> Result<(), StoreError> {
+    let Some(_no_change_under_way) = cluster.index_locks.try_lock(uid) else { return Ok(()) };
+    let pending = pending_changes(cluster, uid).await?;
+    if pending.iter().any(|task| Some(task.uid) != finishing) {
+        return Ok(());
+    }
+    let Some(index) = cluster.store.index(uid).await? else { return Ok(()) };
+    let table = cluster.table();
+    let up = table.nodes.iter().filter(|node| node.up);
+    let changes = up.filter_map(|node| Some((&node.id, cluster.clients.get(&node.id)?)));
+    let index = &index;
+    let results = changes.map(|(node, client)| async move {
+        if let Err(error) = bring_in_step(cluster, node, client, index).await {
+            warn!(node, index = uid, %error, "a node is not in step");
+        }
+    });
+    join_all(results).await;
+    Ok(())
+}
+
+/// Sees to it that a node has an index, with the cluster's primary key and settings.
+///
+/// # Errors
+/// If the node can't be reached or fails to do what it is asked.
+pub async fn bring_in_step(
+    cluster: &Cluster,
+    node: &str,
+    client: &NodeClient,
+    index: &IndexRecord,
+) -> Result<(), NodeError> {
+    let uid = index.uid.as_str();
+    let held = match client.index(uid).await? {
+        Some(held) => held,
+        None => {
+            info!(node, index = uid, "creating an index that the node lacks");
+            let task = create_on_node(cluster, node, client, uid, index.primary_key.as_deref()).await?;
+            client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
+            client.index(uid).await?.unwrap_or_default()
+        }
+    };
+    if let (None, Some(primary_key)) = (&held.primary_key, &index.primary_key) {
+        info!(node, index = uid, primary_key, "setting a primary key that the node lacks");
+        let task = client.set_primary_key(uid, primary_key).await?;
+        client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
+    }
+    let difference = difference(&client.settings(uid).await?, &node_settings(&index.settings));
+    if !difference.is_empty() {
+        info!(node, index = uid, settings = ?difference.keys().collect::<Vec<_>>(), "repairing settings");
+        let task = client.update_settings(uid, &Value::Object(difference)).await?;
+        client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
+    }
+    cluster.store.set_node_settings_version(uid, node, index.settings_version).await?;
+    Ok(())
+}
+
+/// The settings that a node lacks. What it has beside them is a newer Meilisearch's.
+fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
+    let wanted = wanted.as_object().into_iter().flatten();
+    wanted
+        .filter(|(name, value)| held.get(name) != Some(value))
+        .map(|(name, value)| (name.clone(), replacement(value, held.get(name))))
+        .collect()
+}
+
+/// A change that makes `wanted` of `held`: Meilisearch merges objects such as `embedders`, where what is to go
+/// must be null.
+fn replacement(wanted: &Value, held: Option<&Value>) -> Value {
+    let (Value::Object(wanted), Some(Value::Object(held))) = (wanted, held) else { return wanted.clone() };
+    let gone = held.keys().filter(|name| !wanted.contains_key(*name));
+    let gone = gone.map(|name| (name.clone(), Value::Null));
+    wanted.clone().into_iter().chain(gone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_repaired() {
+        let held = json!({
+            "stopWords": [],
+            "synonyms": {"a": ["b"]},
+            "embedders": {"old": {"source": "userProvided"}},
+            "later": 1,
+        });
+        assert_eq!(difference(&held, &held), Map::new());
+        let wanted = json!({"stopWords": ["the"], "synonyms": {"a": ["b"]}, "embedders": {}});
+        assert_eq!(
+            Value::Object(difference(&held, &wanted)),
+            json!({"stopWords": ["the"], "embedders": {"old": null}})
+        );
+    }
+}

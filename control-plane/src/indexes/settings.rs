@@ -1,0 +1,306 @@
+//! Changing the settings of an index on all nodes, in two phases: every node applies the change; when all have,
+//! their settings are read back and compared, a new version is committed, and a node that differs is repaired.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use futures::future::join_all;
+use miroir_core::error::no_quorum;
+use miroir_core::settings::{UserValues, node_change, user_settings};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use tracing::error;
+
+use super::lifecycle::create_everywhere;
+use super::nodes::{enqueue_everywhere, part};
+use super::{converge, index_not_found};
+use crate::api::Failure;
+use crate::cluster::Cluster;
+use crate::node_client::{NodeClient, NodeError};
+use crate::store::{IndexChange, IndexRecord, StoreError, TaskQuery, TaskRecord, TaskStatus};
+use crate::tasks::{kind, register, register_failed};
+
+/// One of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name among the settings.
+    pub name: &'static str,
+    /// Its route below `/settings`.
+    pub route: &'static str,
+    /// Whether `PATCH` changes parts of it, or `PUT` replaces it.
+    pub merges: bool,
+}
+
+/// All that have a route.
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "filterableAttributes", route: "filterable-attributes", merges: false },
+    Setting { name: "sortableAttributes", route: "sortable-attributes", merges: false },
+    Setting { name: "displayedAttributes", route: "displayed-attributes", merges: false },
+    Setting { name: "typoTolerance", route: "typo-tolerance", merges: true },
+    Setting { name: "searchableAttributes", route: "searchable-attributes", merges: false },
+    Setting { name: "stopWords", route: "stop-words", merges: false },
+    Setting { name: "nonSeparatorTokens", route: "non-separator-tokens", merges: false },
+    Setting { name: "separatorTokens", route: "separator-tokens", merges: false },
+    Setting { name: "dictionary", route: "dictionary", merges: false },
+    Setting { name: "synonyms", route: "synonyms", merges: false },
+    Setting { name: "distinctAttribute", route: "distinct-attribute", merges: false },
+    Setting { name: "proximityPrecision", route: "proximity-precision", merges: false },
+    Setting { name: "localizedAttributes", route: "localized-attributes", merges: false },
+    Setting { name: "rankingRules", route: "ranking-rules", merges: false },
+    Setting { name: "faceting", route: "faceting", merges: true },
+    Setting { name: "pagination", route: "pagination", merges: true },
+    Setting { name: "embedders", route: "embedders", merges: true },
+    Setting { name: "searchCutoffMs", route: "search-cutoff-ms", merges: false },
+    Setting { name: "facetSearch", route: "facet-search", merges: false },
+    Setting { name: "prefixSearch", route: "prefix-search", merges: false },
+    Setting { name: "chat", route: "chat", merges: true },
+    Setting { name: "foreignKeys", route: "foreign-keys", merges: false },
+];
+
+/// The whole settings of an index, as the user sees them.
+///
+/// # Errors
+/// If there is no such index, or no node can be asked for the defaults.
+pub async fn get(cluster: &Cluster, uid: &str) -> Result<Value, Failure> {
+    let index = cluster.store.index(uid).await?.ok_or_else(|| index_not_found(uid))?;
+    if !index.settings.is_null() {
+        return Ok(index.settings);
+    }
+    let held = ask_any(cluster, |client| async move { client.settings(uid).await }).await?.1;
+    Ok(user_settings(&held, &UserValues::of(&Value::Null)))
+}
+
+/// Changes one setting, or several when `setting` is `None` and `value` an object of them. The index is created if
+/// it isn't there and the client's key allows it.
+///
+/// # Errors
+/// What a node answers where it refuses the change; if no node can be reached; if the store fails.
+pub async fn update(
+    cluster: &Cluster,
+    uid: &str,
+    setting: Option<Setting>,
+    value: Value,
+    may_create: bool,
+) -> Result<TaskRecord, Failure> {
+    let _one_at_a_time = cluster.index_locks.lock(uid).await;
+    let index = cluster.store.index(uid).await?;
+    let change = match setting {
+        Some(setting) => json!({setting.name: value}),
+        None => value,
+    };
+    if index.is_none() && !may_create {
+        return refuse(cluster, uid, &change).await;
+    }
+    let node_change = node_change(&change, &values_after(cluster, uid, index.as_ref(), &change).await?);
+    let path = format!("/indexes/{uid}/settings");
+    let (method, path, body) = match setting {
+        None => (Method::PATCH, path, node_change),
+        Some(Setting { name, route, merges }) => {
+            let method = if merges { Method::PATCH } else { Method::PUT };
+            (method, format!("{path}/{route}"), node_change[name].clone())
+        }
+    };
+    let request = &(method, path, body);
+    let send = |client: NodeClient| async move {
+        let (method, path, body) = request;
+        client.enqueue(method.clone(), path, Some(body)).await
+    };
+    // The first node tells whether the change is one that Meilisearch takes.
+    let first = ask_any(cluster, &send).await?;
+    if index.is_none() {
+        create_everywhere(cluster, uid, None).await?;
+    }
+    apply(cluster, uid, change, &send, index.is_some().then_some(first)).await
+}
+
+/// Resets one setting, or all, to the defaults.
+///
+/// # Errors
+/// If no node can be reached, or the store fails.
+pub async fn reset(cluster: &Cluster, uid: &str, setting: Option<Setting>) -> Result<TaskRecord, Failure> {
+    let _one_at_a_time = cluster.index_locks.lock(uid).await;
+    let index = cluster.store.index(uid).await?;
+    let Some(index) = index else {
+        let change = reset_of(setting, SETTINGS.iter().map(|setting| setting.name));
+        return refuse(cluster, uid, &change).await;
+    };
+    // A node refuses names that its version does not know, so it is asked for them.
+    let known = match setting {
+        Some(_) => Value::Null,
+        None => ask_any(cluster, |client| async move { client.settings(uid).await }).await?.1,
+    };
+    let names = known.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let change = reset_of(setting, names);
+    let node_change = node_change(&change, &values_after(cluster, uid, Some(&index), &change).await?);
+    let node_change = &node_change;
+    let send = |client: NodeClient| async move { client.update_settings(uid, node_change).await };
+    apply(cluster, uid, change, &send, None).await
+}
+
+fn reset_of<'n>(setting: Option<Setting>, all: impl Iterator<Item = &'n str>) -> Value {
+    match setting {
+        Some(setting) => json!({setting.name: null}),
+        None => all.map(|name| (name.to_owned(), Value::Null)).collect(),
+    }
+}
+
+async fn refuse(cluster: &Cluster, uid: &str, change: &Value) -> Result<TaskRecord, Failure> {
+    let details = details(change);
+    Ok(register_failed(cluster, uid, kind::SETTINGS_UPDATE, details, index_not_found(uid)).await?)
+}
+
+async fn apply<F: Future<Output = Result<u64, NodeError>>>(
+    cluster: &Cluster,
+    uid: &str,
+    change: Value,
+    send: &impl Fn(NodeClient) -> F,
+    done: Option<(&str, u64)>,
+) -> Result<TaskRecord, Failure> {
+    let parts = enqueue_everywhere(cluster, |node, client| async move {
+        match done {
+            Some((first, task)) if first == node => Ok(task),
+            _ => send(client).await,
+        }
+    })
+    .await;
+    super::nodes::at_least_one(&parts)?;
+    Ok(register(cluster, uid, kind::SETTINGS_UPDATE, details(&change), parts, None).await?)
+}
+
+/// The user's values after a change, which comes after those that are still under way.
+async fn values_after(
+    cluster: &Cluster,
+    uid: &str,
+    index: Option<&IndexRecord>,
+    change: &Value,
+) -> Result<UserValues, StoreError> {
+    let committed = UserValues::of(index.map_or(&Value::Null, |index| &index.settings));
+    let pending = pending_changes(cluster, uid).await?;
+    Ok(pending.iter().fold(committed, |values, task| values.after(&task.details)).after(change))
+}
+
+/// The changes of an index's settings that are not committed yet, oldest first.
+pub async fn pending_changes(cluster: &Cluster, uid: &str) -> Result<Vec<TaskRecord>, StoreError> {
+    let query = TaskQuery {
+        limit: usize::MAX,
+        reverse: true,
+        statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
+        types: Some(vec![kind::SETTINGS_UPDATE.to_owned()]),
+        index_uids: Some(vec![uid.to_owned()]),
+        ..TaskQuery::default()
+    };
+    Ok(cluster.store.tasks(&query).await?.tasks)
+}
+
+/// Asks the nodes one after the other, those that are up first, until one answers.
+async fn ask_any<'c, T, F: Future<Output = Result<T, NodeError>>>(
+    cluster: &'c Cluster,
+    ask: impl Fn(NodeClient) -> F,
+) -> Result<(&'c str, T), Failure> {
+    let table = cluster.table();
+    let up = |node: &str| table.nodes.iter().any(|other| other.id == node && other.up);
+    let (up, down): (Vec<_>, Vec<_>) = cluster.clients.iter().partition(|(node, _)| up(node));
+    for (node, client) in up.into_iter().chain(down) {
+        match ask(client.clone()).await {
+            Ok(answer) => return Ok((node, answer)),
+            Err(error) if error.is_client_error() => return Err(error.into()),
+            Err(error) => drop(part(node, Err(error))),
+        }
+    }
+    Err(no_quorum("no node could be reached").into())
+}
+
+/// A change as its task shows it.
+fn details(change: &Value) -> Value {
+    let mut details = change.clone();
+    for name in ["displayedAttributes", "searchableAttributes"] {
+        if let Some(value @ Value::Null) = details.get_mut(name) {
+            *value = json!(["*"]);
+        }
+    }
+    let embedders = details.get_mut("embedders").and_then(Value::as_object_mut);
+    for embedder in embedders.into_iter().flat_map(Map::values_mut) {
+        if let Some(Value::String(key)) = embedder.get_mut("apiKey") {
+            *key = hidden(key);
+        }
+    }
+    details
+}
+
+/// A secret as Meilisearch shows it.
+fn hidden(secret: &str) -> String {
+    let (shown, rest) = match secret.len() {
+        0..10 => (0, "XXX..."),
+        10..20 => (2, "XXXX..."),
+        20..30 => (3, "XXXXX..."),
+        _ => (5, "XXXXXX..."),
+    };
+    secret.chars().take(shown).chain(rest.chars()).collect()
+}
+
+/// Takes over the settings that the nodes hold after a change that all have applied.
+///
+/// # Errors
+/// If the store fails, or none of the nodes can be asked.
+pub async fn commit(cluster: &Cluster, uid: &str, task: &TaskRecord) -> anyhow::Result<()> {
+    let Some(index) = cluster.store.index(uid).await? else { return Ok(()) };
+    if index.created_at > task.enqueued_at {
+        return Ok(()); // The index that it was about is gone; this is another one.
+    }
+    let nodes = task.parts.iter().filter(|part| part.status == TaskStatus::Succeeded);
+    let clients = nodes.filter_map(|part| cluster.clients.get(&part.node));
+    let held = join_all(clients.map(|client| client.settings(uid))).await;
+    let held: Vec<Value> = held
+        .into_iter()
+        .filter_map(|held| held.inspect_err(|error| error!(%error, "settings not read back")).ok())
+        .collect();
+    let agreed = most_common(held).context("no node's settings could be read back")?;
+    let values = UserValues::of(&index.settings).after(&task.details);
+    let change = IndexChange {
+        updated_at: OffsetDateTime::now_utc(),
+        primary_key: None,
+        settings: Some(user_settings(&agreed, &values)),
+    };
+    cluster.store.update_index(uid, change).await?;
+    converge(cluster, uid, Some(task.uid)).await?;
+    cluster.publish().await?;
+    Ok(())
+}
+
+fn most_common(values: Vec<Value>) -> Option<Value> {
+    let mut counts: BTreeMap<String, (usize, Value)> = BTreeMap::new();
+    for value in values {
+        counts.entry(value.to_string()).or_insert((0, value)).0 += 1;
+    }
+    counts.into_values().max_by_key(|(count, _)| *count).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_most_nodes_hold_is_right() {
+        assert_eq!(most_common(vec![json!(1), json!(2), json!(2)]), Some(json!(2)));
+        assert_eq!(most_common(vec![]), None);
+    }
+
+    #[test]
+    fn details_hide_secrets_and_show_wildcards() {
+        let change = json!({
+            "searchableAttributes": null,
+            "stopWords": null,
+            "embedders": {"e": {"source": "openAi", "apiKey": "sk-1234567890abcdefgh"}, "gone": null},
+        });
+        assert_eq!(
+            details(&change),
+            json!({
+                "searchableAttributes": ["*"],
+                "stopWords": null,
+                "embedders": {"e": {"source": "openAi", "apiKey": "sk-XXXXX..."}, "gone": null},
+            })
+        );
+    }
+}

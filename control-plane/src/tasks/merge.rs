@@ -1,0 +1,290 @@
+//! What a client's task has come to, from what its parts on the nodes have come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::control::PartOutcome;
+use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::shard::ShardId;
+use serde_json::{Value, json};
+
+use super::kind;
+use crate::store::{TaskPart, TaskRecord, TaskStatus};
+
+/// What of the cluster decides what a task has come to.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// The nodes that are not up. They finish their queue before they are read again.
+    pub away: BTreeSet<String>,
+    /// On how many nodes a shard's part must have succeeded for the task not to wait for a node that is away.
+    pub quorum: usize,
+    /// How many nodes hold each document.
+    pub copies: u64,
+}
+
+/// Brings a task's status, dates, details and error in line with its parts.
+pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
+    task.status = status(&task.parts, circumstances);
+    task.started_at = task.parts.iter().filter_map(|part| part.started_at).min().or(task.started_at);
+    if !task.status.is_final() {
+        return;
+    }
+    task.finished_at = task.parts.iter().filter_map(|part| part.finished_at).max().or(task.started_at);
+    task.details = final_details(task, circumstances.copies);
+    if task.status == TaskStatus::Failed {
+        task.error = Some(error(&task.parts));
+    }
+}
+
+fn status(parts: &[TaskPart], circumstances: &Circumstances) -> TaskStatus {
+    let enqueued = |part: &TaskPart| matches!(part.outcome, PartOutcome::Accepted(_));
+    let has = |status| parts.iter().any(|part| enqueued(part) && part.status == status);
+    let begun = match parts.iter().any(|part| part.started_at.is_some()) {
+        true => TaskStatus::Processing,
+        false => TaskStatus::Enqueued,
+    };
+    let (away, present): (Vec<&TaskPart>, Vec<&TaskPart>) = parts
+        .iter()
+        .filter(|part| enqueued(part) && !part.status.is_final())
+        .partition(|part| circumstances.away.contains(&part.node));
+    if !present.is_empty() {
+        return begun;
+    }
+    if has(TaskStatus::Failed) {
+        return TaskStatus::Failed;
+    }
+    if has(TaskStatus::Canceled) {
+        return TaskStatus::Canceled;
+    }
+    let done = Done::of(parts);
+    if !away.iter().all(|part| done.covers(part, circumstances.quorum)) {
+        return begun;
+    }
+    match parts.iter().filter(|part| !enqueued(part)).all(|part| done.covers(part, 1)) {
+        true => TaskStatus::Succeeded,
+        false => TaskStatus::Failed,
+    }
+}
+
+/// What has succeeded: on how many nodes, in all and per shard.
+struct Done {
+    parts: usize,
+    shards: BTreeMap<ShardId, usize>,
+}
+
+impl Done {
+    fn of(parts: &[TaskPart]) -> Done {
+        let mut done = Done { parts: 0, shards: BTreeMap::new() };
+        for part in parts.iter().filter(|part| part.status == TaskStatus::Succeeded) {
+            done.parts += 1;
+            for &shard in &part.shards {
+                *done.shards.entry(shard).or_default() += 1;
+            }
+        }
+        done
+    }
+
+    /// Whether the work of `part` was done by enough others.
+    fn covers(&self, part: &TaskPart, quorum: usize) -> bool {
+        if part.shards.is_empty() {
+            return self.parts > 0;
+        }
+        part.shards.iter().all(|shard| self.shards.get(shard).is_some_and(|&copies| copies >= quorum))
+    }
+}
+
+/// The replicas that a finished task left behind the others: they failed where another copy succeeded.
+pub fn left_behind(parts: &[TaskPart]) -> Vec<(String, Vec<ShardId>)> {
+    let done = Done::of(parts);
+    let failed = |part: &&TaskPart| matches!(part.status, TaskStatus::Failed | TaskStatus::Canceled);
+    let behind = parts.iter().filter(failed).map(|part| {
+        let shards = part.shards.iter().copied().filter(|shard| done.shards.contains_key(shard));
+        (part.node.clone(), shards.collect::<Vec<_>>())
+    });
+    behind.filter(|(_, shards)| !shards.is_empty()).collect()
+}
+
+fn final_details(task: &TaskRecord, copies: u64) -> Value {
+    let mut details = task.details.clone();
+    let succeeded = task.status == TaskStatus::Succeeded;
+    match task.kind.as_str() {
+        kind::DOCUMENT_ADDITION => {
+            let received = details["receivedDocuments"].clone();
+            details["indexedDocuments"] = if succeeded { received } else { json!(0) };
+        }
+        kind::DOCUMENT_DELETION => {
+            let counted = task.parts.iter().filter(|part| part.counted);
+            details["deletedDocuments"] = json!(deleted_documents(counted));
+        }
+        kind::INDEX_DELETION => {
+            details["deletedDocuments"] = json!(deleted_documents(task.parts.iter()).div_ceil(copies.max(1)));
+        }
+        _ => {}
+    }
+    details
+}
+
+fn deleted_documents<'p>(parts: impl Iterator<Item = &'p TaskPart>) -> u64 {
+    parts.filter_map(|part| part.details["deletedDocuments"].as_u64()).sum()
+}
+
+fn error(parts: &[TaskPart]) -> ApiError {
+    let of_nodes = parts.iter().find(|part| part.status == TaskStatus::Failed);
+    if let Some(error) = of_nodes.and_then(|part| serde_json::from_value(part.error.clone()).ok()) {
+        return error;
+    }
+    let lost: Vec<String> = parts
+        .iter()
+        .filter_map(|part| match &part.outcome {
+            PartOutcome::Missed(reason) => Some(format!("`{}`: {reason}", part.node)),
+            PartOutcome::Accepted(_) => None,
+        })
+        .collect();
+    let message = format!(
+        "The task was not done on any copy of some of its documents: {}. Send the request again.",
+        lost.join("; ")
+    );
+    ApiError::new(500, "internal", ErrorType::Internal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const ENQUEUED: TaskStatus = TaskStatus::Enqueued;
+    const PROCESSING: TaskStatus = TaskStatus::Processing;
+    const SUCCEEDED: TaskStatus = TaskStatus::Succeeded;
+    const FAILED: TaskStatus = TaskStatus::Failed;
+
+    fn part(node: &str, status: TaskStatus, shards: &[ShardId]) -> TaskPart {
+        TaskPart {
+            shards: shards.to_vec(),
+            status,
+            started_at: (status != ENQUEUED).then_some(datetime!(2025-01-01 00:00:02 UTC)),
+            finished_at: status.is_final().then_some(datetime!(2025-01-01 00:00:05 UTC)),
+            ..TaskPart::new(node, PartOutcome::Accepted(1))
+        }
+    }
+
+    fn missed(node: &str, shards: &[ShardId]) -> TaskPart {
+        TaskPart { shards: shards.to_vec(), ..TaskPart::new(node, PartOutcome::Missed("down".into())) }
+    }
+
+    fn circumstances(away: &[&str]) -> Circumstances {
+        Circumstances { away: away.iter().map(|node| node.to_string()).collect(), quorum: 1, copies: 2 }
+    }
+
+    fn merged(kind: &str, details: Value, parts: Vec<TaskPart>, away: &[&str]) -> TaskRecord {
+        let mut task = TaskRecord {
+            uid: 0,
+            index_uid: None,
+            kind: kind.into(),
+            status: ENQUEUED,
+            details,
+            error: None,
+            parts,
+            canceled_by: None,
+            enqueued_at: datetime!(2025-01-01 00:00:00 UTC),
+            started_at: None,
+            finished_at: None,
+        };
+        merge(&mut task, &circumstances(away));
+        task
+    }
+
+    fn status_of(parts: Vec<TaskPart>, away: &[&str]) -> TaskStatus {
+        merged(kind::SETTINGS_UPDATE, json!({}), parts, away).status
+    }
+
+    #[test]
+    fn a_task_is_done_when_all_its_parts_are() {
+        assert_eq!(status_of(vec![part("a", ENQUEUED, &[0]), part("b", ENQUEUED, &[1])], &[]), ENQUEUED);
+        assert_eq!(status_of(vec![part("a", PROCESSING, &[0]), part("b", ENQUEUED, &[1])], &[]), PROCESSING);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), part("b", ENQUEUED, &[1])], &[]), PROCESSING);
+        assert_eq!(status_of(vec![part("a", FAILED, &[0]), part("b", ENQUEUED, &[1])], &[]), PROCESSING);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), part("b", SUCCEEDED, &[1])], &[]), SUCCEEDED);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), part("b", FAILED, &[1])], &[]), FAILED);
+        let canceled = part("b", TaskStatus::Canceled, &[1]);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), canceled], &[]), TaskStatus::Canceled);
+    }
+
+    #[test]
+    fn a_node_that_is_away_is_not_waited_for_where_others_did_its_work() {
+        let parts = vec![part("a", SUCCEEDED, &[0, 1]), part("b", ENQUEUED, &[0, 1])];
+        assert_eq!(status_of(parts.clone(), &[]), PROCESSING);
+        assert_eq!(status_of(parts, &["b"]), SUCCEEDED);
+
+        let alone_with_shard_2 = vec![part("a", SUCCEEDED, &[0, 1]), part("b", ENQUEUED, &[1, 2])];
+        assert_eq!(status_of(alone_with_shard_2, &["b"]), PROCESSING);
+
+        let settings = vec![part("a", SUCCEEDED, &[]), part("b", ENQUEUED, &[])];
+        assert_eq!(status_of(settings, &["b"]), SUCCEEDED);
+        assert_eq!(status_of(vec![part("a", ENQUEUED, &[])], &["a"]), ENQUEUED);
+    }
+
+    #[test]
+    fn a_lost_part_fails_the_task_only_if_no_copy_succeeded() {
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), missed("b", &[0])], &[]), SUCCEEDED);
+
+        let parts = vec![part("a", SUCCEEDED, &[0]), missed("b", &[0, 1])];
+        let task = merged(kind::DOCUMENT_ADDITION, json!({"receivedDocuments": 3}), parts, &[]);
+        assert_eq!(task.status, FAILED);
+        assert_eq!(task.details, json!({"receivedDocuments": 3, "indexedDocuments": 0}));
+        let message = task.error.map(|error| error.message).unwrap_or_default();
+        assert!(message.contains("`b`: down"), "{message}");
+    }
+
+    #[test]
+    fn dates_span_all_parts() {
+        let mut late = part("b", SUCCEEDED, &[1]);
+        late.started_at = Some(datetime!(2025-01-01 00:00:01 UTC));
+        late.finished_at = Some(datetime!(2025-01-01 00:00:09 UTC));
+        let parts = vec![part("a", SUCCEEDED, &[0]), late];
+        let task = merged(kind::DOCUMENT_ADDITION, json!({"receivedDocuments": 3}), parts, &[]);
+        assert_eq!(task.started_at, Some(datetime!(2025-01-01 00:00:01 UTC)));
+        assert_eq!(task.finished_at, Some(datetime!(2025-01-01 00:00:09 UTC)));
+        assert_eq!(task.details, json!({"receivedDocuments": 3, "indexedDocuments": 3}));
+    }
+
+    #[test]
+    fn each_deleted_document_counts_once() {
+        let deleted = |node, counted, documents: u64| TaskPart {
+            counted,
+            details: json!({"deletedDocuments": documents}),
+            ..part(node, SUCCEEDED, &[0])
+        };
+        let parts = vec![deleted("a", true, 3), deleted("b", false, 3), deleted("b", true, 2)];
+        let before = json!({"providedIds": 9, "deletedDocuments": null, "originalFilter": null});
+        let task = merged(kind::DOCUMENT_DELETION, before, parts, &[]);
+        assert_eq!(task.details, json!({"providedIds": 9, "deletedDocuments": 5, "originalFilter": null}));
+
+        let parts = vec![deleted("a", false, 3), deleted("b", false, 5), deleted("c", false, 2)];
+        let task = merged(kind::INDEX_DELETION, json!({"deletedDocuments": null}), parts, &[]);
+        assert_eq!(task.details, json!({"deletedDocuments": 5}));
+    }
+
+    #[test]
+    fn a_node_s_error_is_the_task_s_error() {
+        let error = json!({
+            "message": "Index `a` not found.",
+            "code": "index_not_found",
+            "type": "invalid_request",
+            "link": "https://docs.meilisearch.com/errors#index_not_found",
+        });
+        let failed = TaskPart { error: error.clone(), ..part("b", FAILED, &[]) };
+        let task = merged(kind::INDEX_UPDATE, json!({}), vec![part("a", SUCCEEDED, &[]), failed], &[]);
+        assert_eq!(serde_json::to_value(task.error).ok(), Some(error));
+    }
+
+    #[test]
+    fn what_failed_on_one_copy_alone_is_left_behind() {
+        let parts = [
+            part("a", SUCCEEDED, &[0, 1]),
+            part("b", FAILED, &[1, 2]),
+            part("c", FAILED, &[2]),
+            missed("d", &[0]),
+        ];
+        assert_eq!(left_behind(&parts), [("b".to_owned(), vec![1])]);
+    }
+}

@@ -1,0 +1,69 @@
+//! The client's tasks: one uid in the cluster for what may be many tasks on nodes.
+
+pub mod merge;
+pub mod poller;
+pub mod view;
+
+use miroir_core::error::ApiError;
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::store::{Fence, NewTask, StoreError, TaskPart, TaskRecord, TaskStatus};
+
+/// Meilisearch's names of the types of task that are made here or by the filter.
+pub mod kind {
+    #![allow(missing_docs)]
+    pub const DOCUMENT_ADDITION: &str = "documentAdditionOrUpdate";
+    pub const DOCUMENT_DELETION: &str = "documentDeletion";
+    pub const INDEX_CREATION: &str = "indexCreation";
+    pub const INDEX_UPDATE: &str = "indexUpdate";
+    pub const INDEX_DELETION: &str = "indexDeletion";
+    pub const SETTINGS_UPDATE: &str = "settingsUpdate";
+}
+
+/// Registers a task whose parts nodes have enqueued, and has the poller look after it.
+///
+/// # Errors
+/// Those of [`Store::register_task`](crate::store::Store::register_task).
+pub async fn register(
+    cluster: &Cluster,
+    index: &str,
+    kind: &str,
+    details: Value,
+    parts: Vec<TaskPart>,
+    fence: Option<Fence>,
+) -> Result<TaskRecord, StoreError> {
+    let task = NewTask {
+        index_uid: Some(index.to_owned()),
+        kind: kind.to_owned(),
+        status: TaskStatus::Enqueued,
+        details,
+        error: None,
+        parts,
+    };
+    let task = cluster.store.register_task(task, fence).await?;
+    cluster.task_registered.notify_one();
+    Ok(task)
+}
+
+/// Registers a task that no node has to do with because it can only fail.
+///
+/// # Errors
+/// Those of [`Store::register_task`](crate::store::Store::register_task).
+pub async fn register_failed(
+    cluster: &Cluster,
+    index: &str,
+    kind: &str,
+    details: Value,
+    error: ApiError,
+) -> Result<TaskRecord, StoreError> {
+    let task = NewTask {
+        index_uid: Some(index.to_owned()),
+        kind: kind.to_owned(),
+        status: TaskStatus::Failed,
+        details,
+        error: Some(error),
+        parts: Vec::new(),
+    };
+    cluster.store.register_task(task, None).await
+}

@@ -1,0 +1,187 @@
+//! Asks the nodes what has become of the parts of unfinished tasks, and finishes the tasks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use miroir_core::control::PartOutcome;
+use time::OffsetDateTime;
+use tracing::{error, info, warn};
+
+use super::kind;
+use super::merge::{self, Circumstances};
+use crate::cluster::Cluster;
+use crate::indexes;
+use crate::node_client::NodeTask;
+use crate::store::{IndexChange, StoreError, TaskPart, TaskRecord, TaskStatus};
+
+/// The pause after something has changed, and the longest while nothing does.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The pause while there is nothing to ask for: a registration ends it.
+const IDLE_PAUSE: Duration = Duration::from_secs(5);
+/// How many tasks are looked at in one round, and how many of a node are asked for at once. Nodes work in order,
+/// so what comes later can wait.
+const TASKS_AT_ONCE: usize = 1000;
+const UIDS_AT_ONCE: usize = 100;
+
+/// Looks after the tasks of this cluster for ever.
+pub async fn run(cluster: Arc<Cluster>) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        pause = match poll(&cluster).await {
+            Ok(Round::Changed) => SHORTEST_PAUSE,
+            Ok(Round::Unchanged) => (pause * 2).min(LONGEST_PAUSE),
+            Ok(Round::Idle) => IDLE_PAUSE,
+            Err(error) => {
+                error!(%error, "the tasks could not be looked after");
+                LONGEST_PAUSE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = cluster.task_registered.notified() => pause = SHORTEST_PAUSE,
+        }
+    }
+}
+
+enum Round {
+    /// There is no unfinished task.
+    Idle,
+    /// Nothing new.
+    Unchanged,
+    /// Some task moved on.
+    Changed,
+}
+
+async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
+    let tasks = cluster.store.unfinished_tasks(TASKS_AT_ONCE).await?;
+    if tasks.is_empty() {
+        return Ok(Round::Idle);
+    }
+    let circumstances = circumstances(cluster);
+    let answers = ask_nodes(cluster, &tasks, &circumstances).await;
+    let mut round = Round::Unchanged;
+    for before in &tasks {
+        let mut task = before.clone();
+        for part in &mut task.parts {
+            apply(cluster, before, part, &answers).await?;
+        }
+        merge::merge(&mut task, &circumstances);
+        if task == *before {
+            continue;
+        }
+        if task.status.is_final()
+            && let Err(error) = finish(cluster, &task).await
+        {
+            error!(uid = task.uid, %error, "a task could not be finished yet");
+            continue;
+        }
+        cluster.store.save_task(&task).await?;
+        round = Round::Changed;
+    }
+    Ok(round)
+}
+
+fn circumstances(cluster: &Cluster) -> Circumstances {
+    let table = cluster.table();
+    let copies = table.groups.iter().filter_map(|group| group.owners.first()).map(Vec::len);
+    Circumstances {
+        away: table.nodes.iter().filter(|node| !node.up).map(|node| node.id.clone()).collect(),
+        quorum: table.write_quorum(cluster.config.replication_factor),
+        copies: copies.sum::<usize>() as u64,
+    }
+}
+
+/// What nodes answered: by node, the uids that were asked for and the tasks they know.
+type Answers<'t> = HashMap<&'t str, BTreeMap<u64, Option<NodeTask>>>;
+
+async fn ask_nodes<'t>(
+    cluster: &Cluster,
+    tasks: &'t [TaskRecord],
+    circumstances: &Circumstances,
+) -> Answers<'t> {
+    let mut questions: HashMap<&str, Vec<u64>> = HashMap::new();
+    for part in tasks.iter().flat_map(|task| &task.parts) {
+        let PartOutcome::Accepted(uid) = part.outcome else { continue };
+        if part.status.is_final() || circumstances.away.contains(&part.node) {
+            continue;
+        }
+        let uids = questions.entry(&part.node).or_default();
+        if uids.len() < UIDS_AT_ONCE {
+            uids.push(uid);
+        }
+    }
+    let answers = questions.into_iter().map(|(node, uids)| async move {
+        let known = cluster.clients.get(node)?.tasks(&uids).await;
+        let known =
+            known.inspect_err(|error| warn!(node, %error, "a node did not tell of its tasks")).ok()?;
+        let mut answers: BTreeMap<u64, Option<NodeTask>> = uids.into_iter().map(|uid| (uid, None)).collect();
+        answers.extend(known.into_iter().map(|task| (task.uid, Some(task))));
+        Some((node, answers))
+    });
+    join_all(answers).await.into_iter().flatten().collect()
+}
+
+async fn apply(
+    cluster: &Cluster,
+    task: &TaskRecord,
+    part: &mut TaskPart,
+    answers: &Answers<'_>,
+) -> Result<(), StoreError> {
+    let PartOutcome::Accepted(uid) = part.outcome else { return Ok(()) };
+    if part.status.is_final() {
+        return Ok(());
+    }
+    let Some(answer) = answers.get(part.node.as_str()).and_then(|answers| answers.get(&uid)) else {
+        return Ok(());
+    };
+    // A node that was wiped counts its tasks anew: then the uid is unknown, or another index's.
+    let Some(answer) = answer.as_ref().filter(|answer| answer.index_uid == task.index_uid) else {
+        warn!(node = part.node, uid, "a node no longer knows a task that it had accepted");
+        part.outcome = PartOutcome::Missed(format!("the node no longer knows its task {uid}"));
+        return cluster.store.mark_stale(&part.node, &part.shards).await;
+    };
+    part.status = answer.status;
+    part.started_at = answer.started_at;
+    if answer.status.is_final() {
+        part.finished_at = answer.finished_at;
+        part.details = answer.details.clone();
+        part.error = answer.error.clone();
+    }
+    Ok(())
+}
+
+/// Does what must be done before a client may see that the task is over.
+async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
+    let Some(index) = task.index_uid.as_deref() else { return Ok(()) };
+    match task.kind.as_str() {
+        kind::SETTINGS_UPDATE if task.status == TaskStatus::Succeeded => {
+            indexes::settings::commit(cluster, index, task).await?;
+        }
+        // A change of the settings that failed on some nodes is taken back on the others.
+        kind::SETTINGS_UPDATE | kind::INDEX_CREATION | kind::INDEX_UPDATE => {
+            indexes::converge(cluster, index, Some(task.uid)).await?;
+            cluster.publish().await?;
+        }
+        kind::DOCUMENT_ADDITION | kind::DOCUMENT_DELETION => finish_documents(cluster, index, task).await?,
+        _ => {}
+    }
+    info!(uid = task.uid, kind = task.kind, status = task.status.name(), "task finished");
+    Ok(())
+}
+
+async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> Result<(), StoreError> {
+    let updated_at = task.finished_at.unwrap_or_else(OffsetDateTime::now_utc);
+    cluster.store.update_index(index, IndexChange { updated_at, primary_key: None, settings: None }).await?;
+    let behind = merge::left_behind(&task.parts);
+    if behind.is_empty() {
+        return Ok(());
+    }
+    for (node, shards) in &behind {
+        warn!(node, uid = task.uid, ?shards, "a write failed on this replica and succeeded on another");
+        cluster.store.mark_stale(node, shards).await?;
+    }
+    cluster.publish().await.map(drop)
+}

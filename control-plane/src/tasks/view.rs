@@ -1,0 +1,88 @@
+//! A task as Meilisearch shows it.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::store::TaskRecord;
+
+/// As `GET /tasks/{uid}` shows it.
+pub fn task(task: &TaskRecord) -> Value {
+    let duration = task.started_at.zip(task.finished_at).map(|(started, finished)| finished - started);
+    let mut view = json!({
+        "uid": task.uid,
+        "batchUid": null,
+        "indexUid": task.index_uid,
+        "status": task.status,
+        "type": task.kind,
+        "canceledBy": task.canceled_by,
+        "details": task.details,
+        "error": task.error,
+        "duration": duration.filter(|duration| !duration.is_negative()).map(iso_8601),
+        "enqueuedAt": rfc_3339(task.enqueued_at),
+        "startedAt": task.started_at.map(rfc_3339),
+        "finishedAt": task.finished_at.map(rfc_3339),
+    });
+    if let (true, Some(view)) = (task.details.is_null(), view.as_object_mut()) {
+        view.shift_remove("details");
+    }
+    view
+}
+
+/// As a 202 shows it: always as it was when it was enqueued.
+pub fn summary(task: &TaskRecord) -> Value {
+    json!({
+        "taskUid": task.uid,
+        "indexUid": task.index_uid,
+        "status": "enqueued",
+        "type": task.kind,
+        "enqueuedAt": rfc_3339(task.enqueued_at),
+    })
+}
+
+/// A date as Meilisearch writes it.
+pub fn rfc_3339(date: OffsetDateTime) -> String {
+    date.format(&Rfc3339).unwrap_or_default()
+}
+
+fn iso_8601(duration: Duration) -> String {
+    let days = duration.whole_days();
+    let seconds = (duration - Duration::days(days)).whole_seconds();
+    let nanoseconds = duration.subsec_nanoseconds();
+    let mut text = "P".to_owned();
+    let result = match (days, seconds, nanoseconds) {
+        (0, seconds, nanoseconds) => write_time(&mut text, seconds, nanoseconds),
+        (days, 0, 0) => write!(text, "{days}D"),
+        (days, seconds, nanoseconds) => {
+            write!(text, "{days}D").and_then(|()| write_time(&mut text, seconds, nanoseconds))
+        }
+    };
+    debug_assert!(result.is_ok(), "writing to a string can't fail");
+    text
+}
+
+fn write_time(text: &mut String, seconds: i64, nanoseconds: i32) -> std::fmt::Result {
+    match nanoseconds {
+        0 => write!(text, "T{seconds}S"),
+        n if n % 1_000_000 == 0 => write!(text, "T{seconds}.{:03}S", n / 1_000_000),
+        n if n % 1_000 == 0 => write!(text, "T{seconds}.{:06}S", n / 1_000),
+        n => write!(text, "T{seconds}.{n:09}S"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_meilisearch_writes_them() {
+        assert_eq!(iso_8601(Duration::ZERO), "PT0S");
+        assert_eq!(iso_8601(Duration::microseconds(20_061)), "PT0.020061S");
+        assert_eq!(iso_8601(Duration::nanoseconds(285_626)), "PT0.000285626S");
+        assert_eq!(iso_8601(Duration::milliseconds(1_500)), "PT1.500S");
+        assert_eq!(iso_8601(Duration::days(1)), "P1D");
+        assert_eq!(iso_8601(Duration::hours(25)), "P1DT3600S");
+    }
+}
