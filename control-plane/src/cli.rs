@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -46,7 +47,7 @@ A configuration:
     - {id: c, url: http://meilisearch-c:7700}
   task_store: {backend: sqlite, path: /var/lib/miroir/miroir.db}
   listen: {envoy: 0.0.0.0:18000, admin: 0.0.0.0:8080}
-  filter: {module: /usr/share/miroir/filter.wasm, source: remote}
+  filter: {module: /usr/share/miroir/filter.wasm, source: local}
   standalone: {listen: 0.0.0.0:7700}";
 
 impl Cli {
@@ -58,7 +59,8 @@ impl Cli {
         match self.command {
             Command::Serve { config, log } => {
                 let filter = EnvFilter::try_new(&log).with_context(|| format!("--log {log}"))?;
-                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+                let ansi = std::io::stderr().is_terminal();
+                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
                 server::serve(config::load(&config, std::env::vars())?).await
             }
         }

@@ -24,7 +24,12 @@ pub async fn watch(cluster: &Arc<Cluster>) {
     join_all(first_verdicts).await;
 }
 
-async fn watch_node(cluster: Arc<Cluster>, node: String, client: NodeClient, first_verdict: oneshot::Sender<()>) {
+async fn watch_node(
+    cluster: Arc<Cluster>,
+    node: String,
+    client: NodeClient,
+    first_verdict: oneshot::Sender<()>,
+) {
     let config = &cluster.config.health;
     let mut first_verdict = Some(first_verdict);
     let mut up = None;

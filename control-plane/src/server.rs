@@ -22,7 +22,7 @@ use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::xds::{self, Envoys, MODULE_PATH, Module, Snapshot, Xds};
-use crate::{api, health};
+use crate::{api, health, tasks};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
 /// does not tell Envoys that have a good table about nodes it has not asked yet.
@@ -37,8 +37,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// # Errors
 /// What kept it from serving.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = Server::start(config).await?;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -85,6 +84,7 @@ impl Server {
         servers.spawn(serve_envoys(envoy_port, envoy_routes(&cluster, &module, xds), stop.clone()));
         servers.spawn(serve_operators(admin_port, admin::router(operators), stop.clone()));
         let mut background = JoinSet::new();
+        background.spawn(tasks::poller::run(cluster.clone()));
         background.spawn(publish(cluster, module, snapshots));
         tracing::info!(%envoy, %admin, "serving");
         Ok(Server { envoy, admin, stop, servers, background })

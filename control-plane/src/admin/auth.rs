@@ -26,7 +26,11 @@ pub async fn require_admin_key(
     let key = header.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
     let admin_key = admin.cluster.config.admin_key.expose().as_bytes();
     if !bool::from(key.ct_eq(admin_key)) {
-        return Err(refused(403, "invalid_api_key", "The provided API key is invalid: it must be the admin key."));
+        return Err(refused(
+            403,
+            "invalid_api_key",
+            "The provided API key is invalid: it must be the admin key.",
+        ));
     }
     Ok(next.run(request).await)
 }

@@ -51,7 +51,8 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn unknown_route(request: Request) -> Refused {
-    let message = format!("There is no {}: see /_miroir/openapi.json for what there is.", request.uri().path());
+    let message =
+        format!("There is no {}: see /_miroir/openapi.json for what there is.", request.uri().path());
     Refused(ApiError::new(404, "not_found", ErrorType::InvalidRequest, message))
 }
 

@@ -39,7 +39,8 @@ struct AdminKey;
 
 impl Modify for AdminKey {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key.")).build();
+        let scheme =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin key.")).build();
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("adminKey", SecurityScheme::Http(scheme));
     }

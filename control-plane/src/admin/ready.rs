@@ -33,7 +33,8 @@ pub async fn ready(State(admin): State<Admin>) -> (StatusCode, Json<Readiness>) 
     let table = admin.cluster.table();
     let uncovered: Vec<ShardId> = (0..table.shards).filter(|&shard| !is_covered(&table, shard)).collect();
     if !uncovered.is_empty() {
-        let down: Vec<&str> = table.nodes.iter().filter(|node| !node.up).map(|node| node.id.as_str()).collect();
+        let down: Vec<&str> =
+            table.nodes.iter().filter(|node| !node.up).map(|node| node.id.as_str()).collect();
         missing.push(format!(
             "no clean copy on a node that is up of shards {uncovered:?}; nodes not up: {}",
             down.join(", ")

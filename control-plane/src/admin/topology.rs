@@ -108,7 +108,12 @@ pub async fn topology(State(admin): State<Admin>) -> Json<Topology> {
             since: health.map(|health| health.since),
             shards: owners().filter(|owners| owners.contains(&index)).count(),
             primary_shards: owners().filter(|owners| owners.first() == Some(&index)).count(),
-            stale: table.stale.iter().filter(|stale| stale.node == index).flat_map(|s| s.shards.clone()).collect(),
+            stale: table
+                .stale
+                .iter()
+                .filter(|stale| stale.node == index)
+                .flat_map(|s| s.shards.clone())
+                .collect(),
         }
     });
     Json(Topology {

@@ -51,7 +51,11 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
         if let Some(cluster) = &node.cluster
             && (cluster.is_empty() || !clusters.insert(cluster))
         {
-            return refuse(&key("cluster"), cluster, "it must name an Envoy cluster that leads to this node alone");
+            return refuse(
+                &key("cluster"),
+                cluster,
+                "it must name an Envoy cluster that leads to this node alone",
+            );
         }
     }
     Ok(())
@@ -88,12 +92,20 @@ fn check_replication(config: &Config) -> Result<(), ConfigError> {
     }
     let factor = config.replication_factor;
     if let Some((group, size)) = sizes.into_iter().find(|(_, size)| !(1..=*size).contains(&factor)) {
-        return refuse("replication_factor", factor, format!("it must be from 1 to {size}, the nodes of group {group}"));
+        return refuse(
+            "replication_factor",
+            factor,
+            format!("it must be from 1 to {size}, the nodes of group {group}"),
+        );
     }
     if let Some(quorum) = config.write_quorum
         && !(1..=factor).contains(&quorum)
     {
-        return refuse("write_quorum", quorum, format!("it must be from 1 to {factor}, the `replication_factor`"));
+        return refuse(
+            "write_quorum",
+            quorum,
+            format!("it must be from 1 to {factor}, the `replication_factor`"),
+        );
     }
     Ok(())
 }

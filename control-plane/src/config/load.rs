@@ -44,7 +44,8 @@ pub fn load(
     let mut yaml = parse(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
     refuse_secrets(&yaml)?;
 
-    let mut variables: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut variables: Vec<_> =
+        environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     // A whole list comes before the overrides of its entries.
     variables.sort();
     let variable = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
@@ -104,7 +105,11 @@ fn set(target: &mut Value, keys: &[&str], value: Value) -> Result<(), String> {
     if let Value::Array(entries) = target {
         let index: usize = key.parse().map_err(|_| format!("`{key}` is not the number of a list entry"))?;
         if index > entries.len() {
-            return Err(format!("entry {index} of a list of {}: the next one is {}", entries.len(), entries.len()));
+            return Err(format!(
+                "entry {index} of a list of {}: the next one is {}",
+                entries.len(),
+                entries.len()
+            ));
         }
         if index == entries.len() {
             entries.push(Value::Null);
@@ -217,7 +222,8 @@ filter: {module: /filter.wasm, source: local}";
 
     #[test]
     fn what_kubernetes_puts_into_the_environment_is_ignored() {
-        load_text(YAML, &[("MIROIR_PORT", "tcp://10.0.0.1:80"), ("MIROIR_SERVICE_HOST", "10.0.0.1")]).unwrap();
+        load_text(YAML, &[("MIROIR_PORT", "tcp://10.0.0.1:80"), ("MIROIR_SERVICE_HOST", "10.0.0.1")])
+            .unwrap();
     }
 
     #[test]

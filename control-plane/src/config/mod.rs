@@ -140,11 +140,11 @@ pub struct FilterConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterSource {
-    /// It fetches it from our port.
-    #[default]
-    Remote,
     /// It has it on its disk.
+    #[default]
     Local,
+    /// It fetches it from our port. Envoy 1.40 itself calls this unstable.
+    Remote,
 }
 
 /// What is served by LDS.

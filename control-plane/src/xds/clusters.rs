@@ -12,15 +12,15 @@ use envoy_types::pb::envoy::config::cluster::v3::{
 };
 use envoy_types::pb::envoy::config::core::v3::health_check::{HealthChecker, HttpHealthCheck};
 use envoy_types::pb::envoy::config::core::v3::{
-    DataSource, HealthCheck, Http1ProtocolOptions, HttpProtocolOptions, TcpKeepalive, TransportSocket, data_source,
-    transport_socket,
+    DataSource, HealthCheck, Http1ProtocolOptions, HttpProtocolOptions, TcpKeepalive, TransportSocket,
+    data_source, transport_socket,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, SubjectAltNameMatcher, UpstreamTlsContext, common_tls_context,
-    subject_alt_name_matcher::SanType,
+    CertificateValidationContext, CommonTlsContext, SubjectAltNameMatcher, UpstreamTlsContext,
+    common_tls_context, subject_alt_name_matcher::SanType,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
@@ -188,7 +188,9 @@ fn tls_socket(host: &Host<&str>, host_text: &str) -> TransportSocket {
     let context = UpstreamTlsContext {
         sni,
         common_tls_context: Some(CommonTlsContext {
-            validation_context_type: Some(common_tls_context::ValidationContextType::ValidationContext(validation)),
+            validation_context_type: Some(common_tls_context::ValidationContextType::ValidationContext(
+                validation,
+            )),
             ..Default::default()
         }),
         ..Default::default()

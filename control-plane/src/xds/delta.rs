@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
+};
 
 use super::envoys::{Connection, Protocol};
 use super::service::Stream;
@@ -48,7 +50,10 @@ impl Stream for Incremental {
     fn receive(&mut self, request: DeltaDiscoveryRequest) {
         self.connection.identify(request.node.as_ref());
         let Some(kind) = Kind::of(&request.type_url) else {
-            tracing::warn!(type_url = request.type_url, "an Envoy asks for resources that Miroir doesn't serve");
+            tracing::warn!(
+                type_url = request.type_url,
+                "an Envoy asks for resources that Miroir doesn't serve"
+            );
             return;
         };
         let subscription = self.subscriptions.entry(kind).or_insert_with(|| Subscription {

@@ -109,9 +109,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Envoy says who it is in a stream's first request.
+    /// Envoy says who it is, at least in a stream's first request.
     pub fn identify(&self, node: Option<&Node>) {
-        let Some(node) = node.filter(|node| !node.id.is_empty()) else { return };
+        let Some(node) = node else { return };
+        if self.envoys.streams.borrow().get(&self.id).is_none_or(|envoy| envoy.node == node.id) {
+            return;
+        }
         let version = match &node.user_agent_version_type {
             Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
             Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::{
-    AsyncDataSource, DataSource, HttpUri, RemoteDataSource, TypedExtensionConfig, async_data_source, data_source,
-    http_uri,
+    AsyncDataSource, DataSource, HttpUri, RemoteDataSource, TypedExtensionConfig, async_data_source,
+    data_source, http_uri,
 };
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig, plugin_config};
@@ -63,7 +63,9 @@ impl Module {
                 http_uri: Some(HttpUri {
                     uri: format!("http://{CONTROL_PLANE_CLUSTER}{MODULE_PATH}"),
                     timeout: duration(Duration::from_secs(30)),
-                    http_upstream_type: Some(http_uri::HttpUpstreamType::Cluster(CONTROL_PLANE_CLUSTER.into())),
+                    http_upstream_type: Some(http_uri::HttpUpstreamType::Cluster(
+                        CONTROL_PLANE_CLUSTER.into(),
+                    )),
                 }),
                 sha256: sha256.clone(),
                 retry_policy: None,
@@ -93,8 +95,10 @@ pub fn filter(module: &Module, table: &RoutingTable) -> (String, Any) {
         })),
         ..Default::default()
     };
-    let extension =
-        TypedExtensionConfig { name: NAME.into(), typed_config: Some(pack_any(Wasm { config: Some(plugin) })) };
+    let extension = TypedExtensionConfig {
+        name: NAME.into(),
+        typed_config: Some(pack_any(Wasm { config: Some(plugin) })),
+    };
     let body = Any { type_url: super::Kind::Filter.type_url().into(), value: extension.encode_to_vec() };
     (NAME.into(), body)
 }

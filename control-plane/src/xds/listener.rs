@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{
-    AggregatedConfigSource, ApiVersion, ConfigSource, ExtensionConfigSource, config_source::ConfigSourceSpecifier,
+    AggregatedConfigSource, ApiVersion, ConfigSource, ExtensionConfigSource,
+    config_source::ConfigSourceSpecifier,
 };
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use envoy_types::pb::envoy::config::route::v3::{
@@ -90,8 +91,10 @@ fn router() -> HttpFilter {
 
 /// The filter answers by itself or lets pass what the control plane answers.
 fn routes(config: &Config) -> RouteConfiguration {
-    let everything =
-        RouteMatch { path_specifier: Some(route_match::PathSpecifier::Prefix("/".into())), ..Default::default() };
+    let everything = RouteMatch {
+        path_specifier: Some(route_match::PathSpecifier::Prefix("/".into())),
+        ..Default::default()
+    };
     let control_plane = RouteAction {
         cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(CONTROL_PLANE_CLUSTER.into())),
         timeout: millis(config.timeouts.control_plane_ms),

@@ -10,6 +10,8 @@ mod proto;
 mod service;
 mod snapshot;
 mod sotw;
+#[cfg(test)]
+mod tests;
 
 pub use envoys::{Delivery, Envoy, Envoys, Protocol, Refusal};
 pub use filter::{MODULE_PATH, Module};

@@ -139,7 +139,10 @@ impl ClusterDiscoveryService for Xds {
         Ok(self.open::<Incremental>(request))
     }
 
-    async fn fetch_clusters(&self, _: Request<DiscoveryRequest>) -> Result<Response<DiscoveryResponse>, Status> {
+    async fn fetch_clusters(
+        &self,
+        _: Request<DiscoveryRequest>,
+    ) -> Result<Response<DiscoveryResponse>, Status> {
         Err(no_polling())
     }
 }

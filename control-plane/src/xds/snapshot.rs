@@ -143,9 +143,11 @@ impl Resources {
             .into_iter()
             .map(|(name, body)| (name, Resource { version: digest([&body.value[..]]), body }))
             .collect();
-        let version = digest(by_name.iter().flat_map(|(name, resource)| {
-            [name.as_bytes(), b"\0", resource.version.as_bytes(), b"\0"]
-        }));
+        let version = digest(
+            by_name
+                .iter()
+                .flat_map(|(name, resource)| [name.as_bytes(), b"\0", resource.version.as_bytes(), b"\0"]),
+        );
         Resources { version, by_name }
     }
 }

@@ -37,7 +37,10 @@ impl Stream for StateOfTheWorld {
     fn receive(&mut self, request: DiscoveryRequest) {
         self.connection.identify(request.node.as_ref());
         let Some(kind) = Kind::of(&request.type_url) else {
-            tracing::warn!(type_url = request.type_url, "an Envoy asks for resources that Miroir doesn't serve");
+            tracing::warn!(
+                type_url = request.type_url,
+                "an Envoy asks for resources that Miroir doesn't serve"
+            );
             return;
         };
         let names: BTreeSet<String> = request.resource_names.into_iter().filter(|name| name != "*").collect();
@@ -64,7 +67,8 @@ impl Stream for StateOfTheWorld {
         for (&kind, subscription) in &mut self.subscriptions {
             let resources = snapshot.resources(kind);
             let wanted = kind.has_wildcard() || !subscription.names.is_empty();
-            let outdated = subscription.sent.as_ref().is_none_or(|(version, _)| *version != resources.version);
+            let outdated =
+                subscription.sent.as_ref().is_none_or(|(version, _)| *version != resources.version);
             if !wanted || !(subscription.due || outdated) {
                 continue;
             }
