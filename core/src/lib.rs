@@ -2,6 +2,7 @@
 
 pub mod any_node;
 pub mod control;
+pub mod cors;
 pub mod documents;
 pub mod error;
 pub mod exchange;

@@ -1,1 +1,14 @@
-//! Placeholder until the first module lands.
+//! The Miroir filter: carries out in Envoy, by the Proxy-Wasm host calls, what the request machines of
+//! `miroir-core` decide. It holds no state that matters after a request.
+
+mod metrics;
+mod root;
+mod stream;
+
+use proxy_wasm::traits::RootContext;
+use proxy_wasm::types::LogLevel;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::<root::Root>::default() });
+}}
