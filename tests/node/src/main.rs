@@ -1,5 +1,7 @@
 //! The node's program.
 
+use std::io::IsTerminal;
+
 use clap::Parser;
 use miroir_test_node::cli::Cli;
 use tokio::net::TcpListener;
@@ -13,7 +15,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,miroir_test_node=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 
     let cli = Cli::parse();
     let listener = TcpListener::bind(cli.http_addr).await?;

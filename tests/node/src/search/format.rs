@@ -93,7 +93,8 @@ impl<'a> Formatter<'a> {
             if let Some(matches) = &mut matches
                 && !bounds.is_empty()
             {
-                matches.entry(path.to_string()).or_insert_with(Vec::new).extend(bounds);
+                // Of an array that is matched more than once Meilisearch tells the last match alone.
+                matches.insert(path.to_string(), bounds);
             }
         });
         let names: Vec<_> = self.options.keys().copied().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use milli_core::heed::RoTxn;
-use milli_core::score_details::ScoreDetails;
+use milli_core::score_details::{Rank, ScoreDetails};
 use milli_core::tokenizer::TokenizerBuilder;
 use milli_core::{
     AscDesc, FieldId, FieldsIdsMap, Index, MatcherBuilder, MatchingWords, Member, all_obkv_to_json,
@@ -77,7 +77,7 @@ pub fn make(
         }
         let score = scores.get(position).map(Vec::as_slice).unwrap_or_default();
         if request.show_ranking_score {
-            hit.insert("_rankingScore".to_string(), ScoreDetails::global_score(score.iter()).into());
+            hit.insert("_rankingScore".to_string(), ranking_score(score).into());
         }
         if request.show_ranking_score_details {
             hit.insert("_rankingScoreDetails".to_string(), ScoreDetails::to_json_map(score.iter()).into());
@@ -85,6 +85,16 @@ pub fn make(
         hits.push(hit);
     }
     Ok(hits)
+}
+
+/// The score as Meilisearch 1.50 has it: the similarity of the vectors if there are any, else all the ranks
+/// together, whatever is sorted by between them. (The engine's own score ends where a sort begins.)
+fn ranking_score(details: &[ScoreDetails]) -> f64 {
+    let similarity = details.iter().rev().find_map(|details| match details {
+        ScoreDetails::Vector(vector) => Some(vector.similarity.map_or(0.0, f64::from)),
+        _ => None,
+    });
+    similarity.unwrap_or_else(|| Rank::global_score(details.iter().filter_map(ScoreDetails::rank)))
 }
 
 /// The fields to show, of those that may be shown.

@@ -1,5 +1,6 @@
 //! Carrying tasks out on the engine.
 
+use std::any::Any;
 use std::fs::File;
 
 use bumpalo::Bump;
@@ -30,6 +31,22 @@ pub struct Processed {
     pub renames: Vec<(String, String)>,
     /// The folders of the indexes that no name leads to any more.
     pub removed: Vec<Uuid>,
+}
+
+impl Processed {
+    /// A batch in which the engine panicked.
+    pub(super) fn crashed(mut tasks: Vec<Task>, panic: &(dyn Any + Send)) -> Self {
+        let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(reason), _) => reason,
+            (_, Some(reason)) => reason.as_str(),
+            _ => "a panic that says nothing",
+        };
+        for task in &mut tasks {
+            let message = format!("An unexpected crash occurred when processing the task: {reason}");
+            task.fail(ResponseError::internal(message));
+        }
+        Self { tasks, ..Self::default() }
+    }
 }
 
 /// A change to the names of the indexes.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,6 +14,7 @@ use milli_core::{Index, ThreadPoolNoAbortBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::process::Processed;
 use super::store::TaskStore;
 use super::{Operation, Status, Task, TaskId};
 use crate::error::{ResponseError, Result};
@@ -211,7 +213,10 @@ impl Queue {
 
     fn run(&self) {
         while let Some(batch) = self.next_batch() {
-            let outcome = self.process(batch.clone());
+            let tasks = batch.tasks.clone();
+            // The engine panics where it meets what it takes for impossible.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.process(batch)))
+                .unwrap_or_else(|panic| Ok(Processed::crashed(tasks, panic.as_ref())));
             let finished = outcome.and_then(|processed| self.finish(processed));
             if let Err(error) = finished
                 && !self.is_stopping()
@@ -225,7 +230,7 @@ impl Queue {
     }
 
     /// Writes down what became of a batch, and forgets what it no longer needs.
-    fn finish(&self, processed: super::process::Processed) -> Result<()> {
+    fn finish(&self, processed: Processed) -> Result<()> {
         let mut wtxn = self.store.write()?;
         for change in &processed.indexes {
             change.apply(&self.store, &mut wtxn)?;
