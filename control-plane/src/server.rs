@@ -21,6 +21,7 @@ use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::store::{SqliteStore, Store, StoreError};
+use crate::tasks::poller;
 use crate::xds::{self, Envoys, MODULE_PATH, Module, Snapshot, Xds};
 use crate::{api, health, tasks};
 
@@ -85,7 +86,7 @@ impl Server {
         servers.spawn(serve_operators(admin_port, admin::router(operators), stop.clone()));
         let mut background = JoinSet::new();
         background.spawn(tasks::poller::run(cluster.clone()));
-        background.spawn(publish(cluster, module, snapshots));
+        background.spawn(run(cluster, module, snapshots));
         tracing::info!(%envoy, %admin, "serving");
         Ok(Server { envoy, admin, stop, servers, background })
     }
@@ -143,9 +144,11 @@ async fn serve_operators(port: TcpListener, router: Router, stop: CancellationTo
     }
 }
 
-async fn publish(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Option<Arc<Snapshot>>>) {
+/// What goes on beside requests. Tasks are looked after once it is known which nodes are up: a task need not wait
+/// for a node that is away.
+async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Option<Arc<Snapshot>>>) {
     if timeout(FIRST_HEALTH, health::watch(&cluster)).await.is_err() {
         tracing::warn!("not all nodes were found up or down within {FIRST_HEALTH:?}");
     }
-    xds::follow(cluster, module, snapshots).await;
+    tokio::join!(xds::follow(cluster.clone(), module, snapshots), poller::run(cluster));
 }
