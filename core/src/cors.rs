@@ -33,6 +33,8 @@ pub fn preflight(head: &RequestHead) -> Option<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn head(method: &str, headers: &[(&str, &str)]) -> RequestHead {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();

@@ -54,6 +54,8 @@ pub fn in_document(document: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_tag_is_not_among_the_attributes_of_an_error() {

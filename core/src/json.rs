@@ -226,6 +226,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn members(text: &str) -> Result<Vec<(String, String)>, NotJson> {
         let mut found = Vec::new();

@@ -116,6 +116,8 @@ pub fn user_settings(node: &Value, user: &UserValues) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn defaults() -> Value {
         json!({

@@ -17,6 +17,8 @@ pub fn shard_of(id: &str, shards: ShardId) -> ShardId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_hash_is_fixed_forever() {

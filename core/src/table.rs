@@ -272,6 +272,8 @@ impl Policy {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     /// A table of `groups` groups of `nodes` nodes each; shard `s` is on the nodes `s`, `s + 1`, … of its group.
     pub(crate) fn table(shards: ShardId, nodes: usize, copies: usize, groups: usize) -> RoutingTable {

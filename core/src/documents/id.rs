@@ -274,6 +274,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn id(document: &str, primary_key: &str) -> Result<String, IdError> {
         inspect(document, primary_key).unwrap().id

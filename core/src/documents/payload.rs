@@ -302,6 +302,8 @@ mod tests {
 
     use super::*;
     use crate::documents::id::fields;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(format: Format, body: &[u8], piece: usize) -> Result<Vec<String>, String> {
         let mut reader = PayloadReader::new(format);

@@ -70,6 +70,8 @@ mod tests {
 
     use super::*;
     use crate::table::tests::table;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     proptest! {
         #[test]

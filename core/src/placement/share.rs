@@ -50,6 +50,8 @@ fn fair_shares(shards: usize, copies: usize, nodes: &[Node<'_>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn shares(shards: usize, copies: usize, weights: &[f64]) -> Vec<f64> {
         fair_shares(shards, copies, &nodes(weights))

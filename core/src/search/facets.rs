@@ -126,6 +126,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn distribution(value: Value) -> Distribution {
         serde_json::from_value(value).unwrap()

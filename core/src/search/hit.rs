@@ -211,6 +211,8 @@ fn remove_path(value: &mut Value, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn shown(view: &HitView, hit: &str) -> String {
         String::from_utf8(view.write(hit.as_bytes(), Vec::new()).unwrap()).unwrap()

@@ -164,6 +164,8 @@ mod tests {
 
     use super::*;
     use crate::search::answer::Reading;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn answer(hits: &[Value], total: u64, query: &SearchQuery) -> NodeAnswer {
         let body = match query.window {

@@ -187,6 +187,8 @@ mod tests {
 
     use super::*;
     use crate::table::tests::table;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn covered(plan: &Plan) -> Vec<ShardId> {
         let mut shards: Vec<_> = plan.assignments.iter().flat_map(|a| a.shards.iter()).collect();

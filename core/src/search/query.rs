@@ -274,6 +274,8 @@ fn add_clause(body: &mut Map<String, Value>, shards: Option<&ShardSet>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn query(body: Value, facts: &IndexFacts) -> Result<SearchQuery, Unreadable> {
         SearchQuery::parse(body.as_object().unwrap().clone(), facts)

@@ -154,6 +154,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn key(details: Value) -> RankKey {
         RankKey::from_details(details.to_string().as_bytes()).unwrap()

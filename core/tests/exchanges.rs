@@ -1,0 +1,288 @@
+//! What a client sees of a scripted cluster: the request machines from end to end, without I/O.
+
+mod scripted;
+
+use std::collections::BTreeSet;
+
+use miroir_core::exchange::{Reply, RequestHead};
+use miroir_core::shard::shard_of;
+use miroir_core::table::{StaleReplicas, UnavailableShard};
+use proptest::prelude::*;
+use scripted::{Mode, World};
+use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn documents(count: u64) -> impl Iterator<Item = Value> {
+    (0..count).map(|id| json!({"id": id, "score": id % 7, "g": if id % 3 == 0 { "fizz" } else { "none" }}))
+}
+
+fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
+    reply.headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+}
+
+fn code(reply: &Reply) -> String {
+    let error: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    error["code"].as_str().unwrap_or_default().to_string()
+}
+
+#[test]
+fn a_search_finds_each_document_once_and_counts_it_once() {
+    for (nodes, copies, groups) in [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 3, 1), (2, 2, 2), (5, 3, 2)] {
+        let mut world = World::new(16, nodes, copies, groups, 42);
+        world.fill(documents(100));
+        let (ids, answer, reply) = world.search(json!({"limit": 200}));
+        assert_eq!(
+            ids.iter().collect::<BTreeSet<_>>().len(),
+            100,
+            "{nodes} nodes, {copies} copies, {groups} groups"
+        );
+        assert_eq!(ids.len(), 100);
+        assert_eq!(answer["estimatedTotalHits"], json!(100));
+        assert_eq!(answer["facetDistribution"], json!({"g": {"fizz": 34, "none": 66}}));
+        assert_eq!(header(&reply, "x-miroir-degraded"), None);
+        assert!(!String::from_utf8(reply.body).unwrap().contains("_miroir"));
+    }
+}
+
+#[test]
+fn pages_join_without_gap_or_repeat() {
+    let mut world = World::new(16, 3, 2, 1, 7);
+    world.fill(documents(100));
+    let (all, ..) = world.search(json!({"limit": 100}));
+    let pages: Vec<u64> =
+        (0..10).flat_map(|page| world.search(json!({"offset": page * 10, "limit": 10})).0).collect();
+    assert_eq!(pages, all);
+}
+
+#[test]
+fn with_any_node_failing_in_any_way_the_answer_is_the_same() {
+    for mode in [Mode::Down, Mode::Garbage, Mode::Failing] {
+        for failing in 0..3 {
+            let mut world = World::new(16, 3, 2, 1, 9);
+            world.fill(documents(50));
+            world.nodes[failing].mode = mode;
+            let (ids, answer, reply) = world.search(json!({"limit": 100}));
+            assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 50, "{mode:?} of {failing}");
+            assert_eq!(answer["estimatedTotalHits"], json!(50));
+            assert_eq!(header(&reply, "x-miroir-degraded"), None);
+        }
+    }
+}
+
+#[test]
+fn shards_without_a_copy_are_named_or_refused() {
+    let mut world = World::new(4, 2, 1, 1, 3);
+    world.fill(documents(50));
+    world.nodes[1].mode = Mode::Down;
+    let (ids, _, reply) = world.search(json!({"limit": 100}));
+    assert_eq!(header(&reply, "x-miroir-degraded"), Some("shards=1,3"));
+    assert!(ids.iter().all(|id| shard_of(&id.to_string(), 4) % 2 == 0));
+    world.table.policy.unavailable_shard = UnavailableShard::Error;
+    let (_, _, reply) = world.search(json!({}));
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_shard_unavailable"));
+    assert_eq!(header(&reply, "retry-after"), Some("1"));
+}
+
+#[test]
+fn a_stale_replica_is_read_last_and_said_to_be_stale() {
+    let mut world = World::new(4, 2, 2, 1, 3);
+    world.fill(documents(20));
+    world.table.stale = vec![StaleReplicas { node: 0, shards: (0..4).collect() }];
+    world.nodes[0].documents.clear();
+    let (ids, _, reply) = world.search(json!({}));
+    assert_eq!((ids.len(), header(&reply, "x-miroir-degraded")), (20, None));
+    world.nodes[1].mode = Mode::Down;
+    let (ids, _, reply) = world.search(json!({}));
+    assert_eq!((ids.len(), header(&reply, "x-miroir-degraded")), (0, Some("stale=0,1,2,3")));
+    let reply = world.request("GET", "/indexes/movies/documents/7", &Value::Null);
+    assert_eq!((reply.status, header(&reply, "x-miroir-degraded").is_some()), (404, true));
+}
+
+#[test]
+fn what_was_written_is_found_and_reads_as_it_was_written() {
+    let mut world = World::new(16, 3, 2, 1, 5);
+    let batch: Vec<Value> = documents(30).collect();
+    let reply = world.request("POST", "/indexes/movies/documents", &json!(batch));
+    assert_eq!(reply.status, 202);
+    assert_eq!(world.registered[0].received_documents, Some(30));
+    for document in &batch {
+        let reply =
+            world.request("GET", &format!("/indexes/movies/documents/{}", document["id"]), &Value::Null);
+        assert_eq!(serde_json::from_slice::<Value>(&reply.body).unwrap(), *document);
+    }
+    assert_eq!(world.search(json!({"limit": 50})).0.len(), 30);
+    let reply = world.request("POST", "/indexes/movies/documents/delete-batch", &json!([1, "2", 3]));
+    assert_eq!(reply.status, 202);
+    assert_eq!(world.search(json!({"limit": 50})).0.len(), 27);
+    let counted = world.registered[1].parts.iter().filter(|part| part.counted);
+    assert!(counted.count() >= 1);
+    assert_eq!(world.request("DELETE", "/indexes/movies/documents/4", &Value::Null).status, 202);
+    assert_eq!(world.search(json!({"limit": 50})).0.len(), 26);
+}
+
+#[test]
+fn a_missed_owner_is_registered_with_its_shards() {
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.nodes[1].mode = Mode::Down;
+    let reply = world.request("POST", "/indexes/movies/documents", &json!(documents(30).collect::<Vec<_>>()));
+    assert_eq!(reply.status, 202);
+    let missed: Vec<_> = world.registered[0]
+        .parts
+        .iter()
+        .filter(|part| matches!(part.outcome, miroir_core::control::PartOutcome::Missed(_)))
+        .collect();
+    assert_eq!(missed.len(), 1);
+    assert_eq!((&*missed[0].node, &missed[0].shards[..]), ("n1", &[0, 1, 3, 4, 6, 7][..]));
+}
+
+#[test]
+fn a_write_that_can_not_be_acknowledged_says_so() {
+    let body = json!([{"id": 1}]);
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.control_plane = Mode::Down;
+    let reply = world.request("POST", "/indexes/movies/documents", &body);
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_control_plane_unavailable"));
+    assert!(world.nodes.iter().all(|node| node.documents.is_empty()), "no node was touched");
+
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.retired_below = 4;
+    let reply = world.request("POST", "/indexes/movies/documents", &body);
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_routing_stale"));
+
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.nodes.iter_mut().for_each(|node| node.mode = Mode::Failing);
+    let reply = world.request("POST", "/indexes/movies/documents", &body);
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_no_quorum"));
+    assert!(world.registered.is_empty());
+}
+
+#[test]
+fn a_quorum_is_a_majority_of_three() {
+    let body = json!(documents(40).collect::<Vec<_>>());
+    let mut world = World::new(8, 3, 3, 1, 5);
+    world.nodes[0].mode = Mode::Down;
+    assert_eq!(world.request("POST", "/indexes/movies/documents", &body).status, 202);
+    world.nodes[1].mode = Mode::Down;
+    let reply = world.request("POST", "/indexes/movies/documents", &body);
+    assert_eq!(code(&reply), "miroir_no_quorum");
+    // One node has it all the same, so the others are known to have missed it.
+    assert!(!world.registered[1].acknowledged);
+    assert_eq!(world.registered[1].parts.len(), 3);
+}
+
+#[test]
+fn bad_documents_reach_no_node() {
+    let mut world = World::new(8, 3, 2, 1, 5);
+    let reply =
+        world.request("POST", "/indexes/movies/documents", &json!([{"id": 1}, {"id": 2, "_miroir_x": 1}]));
+    assert_eq!((reply.status, &*code(&reply)), (400, "miroir_reserved_field"));
+    let reply = world.request("POST", "/indexes/movies/documents", &json!([{"id": 1}, {"id": "a b"}]));
+    assert_eq!(reply.status, 202);
+    let error = world.registered[0].error.clone().unwrap();
+    assert_eq!(error.code, "invalid_document_id");
+    assert!(world.nodes.iter().all(|node| node.documents.is_empty()));
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.table.policy.body_limit = 100;
+    let reply = world.request("POST", "/indexes/movies/documents", &json!(documents(30).collect::<Vec<_>>()));
+    assert_eq!((reply.status, &*code(&reply)), (413, "payload_too_large"));
+    let reply = world.request("POST", "/indexes/movies/search", &json!({"q": "x".repeat(200)}));
+    assert_eq!(reply.status, 413);
+}
+
+#[test]
+fn the_admin_api_is_not_on_the_client_port() {
+    let mut world = World::new(8, 3, 2, 1, 5);
+    assert_eq!(world.request("GET", "/_miroir/topology", &Value::Null).status, 404);
+    assert_eq!(world.request("POST", "/_miroir/internal/register-write", &json!({})).status, 404);
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![3 => Just(Mode::Up), 1 => Just(Mode::Down), 1 => Just(Mode::Garbage), 1 => Just(Mode::Failing)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever fails: no document twice, and each is there or its shard is named.
+    #[test]
+    fn a_document_is_found_once_or_its_shard_is_named(
+        modes in proptest::collection::vec(mode(), 8),
+        (nodes, copies, groups, seed) in (1usize..5, 1usize..4, 1usize..3, any::<u64>()),
+    ) {
+        let mut world = World::new(16, nodes, copies, groups, seed);
+        world.fill(documents(60));
+        world.nodes.iter_mut().zip(&modes).for_each(|(node, mode)| node.mode = *mode);
+        let (ids, answer, reply) = world.search(json!({"limit": 100}));
+        if reply.status != 200 {
+            prop_assert!(world.nodes.iter().all(|node| node.mode != Mode::Up));
+            return Ok(());
+        }
+        let found: BTreeSet<u64> = ids.iter().copied().collect();
+        prop_assert_eq!(found.len(), ids.len());
+        prop_assert_eq!(answer["estimatedTotalHits"].as_u64(), Some(ids.len() as u64));
+        let named: BTreeSet<u32> = header(&reply, "x-miroir-degraded")
+            .map(|value| value.trim_start_matches("shards=").split(',').map(|shard| shard.parse().unwrap()).collect())
+            .unwrap_or_default();
+        for id in 0..60 {
+            let is_named = named.contains(&shard_of(&id.to_string(), 16));
+            prop_assert_eq!(found.contains(&id), !is_named, "document {}", id);
+        }
+    }
+
+    /// Whatever fails: what is acknowledged is on a quorum of owners, and every other owner is known to have missed it.
+    #[test]
+    fn an_acknowledged_write_is_where_the_control_plane_thinks(
+        modes in proptest::collection::vec(mode(), 8),
+        (nodes, copies, groups, seed) in (1usize..5, 1usize..4, 1usize..3, any::<u64>()),
+    ) {
+        let mut world = World::new(16, nodes, copies, groups, seed);
+        world.nodes.iter_mut().zip(&modes).for_each(|(node, mode)| node.mode = *mode);
+        let batch: Vec<Value> = documents(20).collect();
+        let reply = world.request("POST", "/indexes/movies/documents", &json!(batch));
+        if reply.status != 202 {
+            return Ok(());
+        }
+        for document in &batch {
+            let id = document["id"].to_string();
+            let shard = shard_of(&id, 16);
+            let holders = world.nodes.iter().filter(|node| node.documents.contains_key(&id)).count();
+            prop_assert!(holders >= 1);
+            for owner in miroir_core::documents::split::owners(&world.table, shard) {
+                let part = world.registered[0].parts.iter().find(|part| part.node == format!("n{owner}")).unwrap();
+                let accepted = matches!(part.outcome, miroir_core::control::PartOutcome::Accepted(_));
+                prop_assert!(part.shards.contains(&shard));
+                prop_assert_eq!(accepted, world.nodes[owner].documents.contains_key(&id));
+            }
+        }
+    }
+
+    /// No request makes a machine panic or wait for nothing.
+    #[test]
+    fn any_request_is_answered(
+        method in "GET|POST|PUT|DELETE|PATCH|OPTIONS|[A-Z]{0,4}",
+        target in prop_oneof![
+            "/indexes/[a-zé%0-9]{0,4}/(search|documents|documents/[a-z0-9%]{0,3}|documents/delete-batch)(\\?[a-zA-Z0-9=&%,]{0,20})?",
+            "\\PC{0,30}",
+        ],
+        content_type in prop_oneof![Just("application/json"), Just("application/x-ndjson"), Just(""), Just("é;;")],
+        body in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..60),
+            r#"[\[\]{}",:\\ \na1idqlimtofse.]{0,60}"#.prop_map(String::into_bytes),
+        ],
+        modes in proptest::collection::vec(mode(), 3),
+        seed: u64,
+    ) {
+        let mut world = World::new(4, 3, 2, 1, seed);
+        world.fill(documents(5));
+        world.nodes.iter_mut().zip(&modes).for_each(|(node, mode)| node.mode = *mode);
+        world.lenient = true;
+        let headers = vec![("content-type".to_string(), content_type.to_string())];
+        let reply = world.send(RequestHead { method, target, headers }, &body);
+        prop_assert!((200..600).contains(&reply.status));
+    }
+}

@@ -1,0 +1,283 @@
+//! A cluster in memory, scripted by a test: nodes that store and search documents, and a control plane. It drives
+//! the request machines as Envoy does, and answers their calls in whatever order the test's seed gives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use miroir_core::control::{BEGIN_WRITE_PATH, BeginWrite, BegunWrite, REGISTER_WRITE_PATH, RegisterWrite};
+use miroir_core::exchange::{Answer, Call, CallId, Exchange, Reply, RequestHead, Step};
+use miroir_core::router::{Destination, route};
+use miroir_core::routing::Routing;
+use miroir_core::shard::ShardId;
+use miroir_core::table::{ControlPlane, Group, Node as TableNode, Policy, RoutingTable};
+use miroir_core::tag::{self, TAG_FIELD};
+use serde_json::{Value, json};
+
+/// How a node or the control plane behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As it should.
+    Up,
+    /// It gives no answer.
+    Down,
+    /// It answers 200 with what is no JSON.
+    Garbage,
+    /// It answers 500.
+    Failing,
+}
+
+/// A node's documents, by id.
+#[derive(Debug)]
+pub struct Node {
+    pub mode: Mode,
+    pub documents: BTreeMap<String, Value>,
+    tasks: u64,
+}
+
+/// The cluster.
+pub struct World {
+    pub table: RoutingTable,
+    pub nodes: Vec<Node>,
+    pub control_plane: Mode,
+    /// Writes under epochs below this are refused.
+    pub retired_below: u64,
+    pub registered: Vec<RegisterWrite>,
+    /// Answer 400 to what no well-formed request leads to, instead of failing the test.
+    pub lenient: bool,
+    random: u64,
+}
+
+impl World {
+    /// `groups` groups of `nodes` nodes each, with `copies` copies of a shard in a group.
+    pub fn new(shards: ShardId, nodes: usize, copies: usize, groups: usize, seed: u64) -> World {
+        let node = |index: usize| TableNode {
+            id: format!("n{index}"),
+            cluster: format!("n{index}"),
+            authority: format!("n{index}:7700"),
+            up: true,
+            leftovers: Default::default(),
+        };
+        let group = |group: usize| Group {
+            id: format!("g{group}"),
+            owners: (0..shards as usize)
+                .map(|shard| {
+                    (0..copies.min(nodes)).map(|copy| group * nodes + (shard + copy) % nodes).collect()
+                })
+                .collect(),
+            readers: BTreeMap::new(),
+        };
+        let table = RoutingTable {
+            version: 1,
+            epoch: 3,
+            shards,
+            nodes: (0..nodes * groups).map(node).collect(),
+            groups: (0..groups).map(group).collect(),
+            stale: Vec::new(),
+            indexes: BTreeMap::from([("movies".into(), Default::default())]),
+            control_plane: ControlPlane {
+                cluster: "control".into(),
+                authority: "control".into(),
+                token: "t".into(),
+            },
+            policy: Policy::default(),
+        };
+        let new_node = |_| Node { mode: Mode::Up, documents: BTreeMap::new(), tasks: 0 };
+        World {
+            nodes: (0..nodes * groups).map(new_node).collect(),
+            table,
+            control_plane: Mode::Up,
+            retired_below: 0,
+            registered: Vec::new(),
+            lenient: false,
+            random: seed | 1,
+        }
+    }
+
+    /// Sends a request with its body in pieces of any size.
+    pub fn send(&mut self, head: RequestHead, body: &[u8]) -> Reply {
+        let routing = Arc::new(Routing::new(self.table.clone()));
+        let mut exchange = match route(routing, head).1 {
+            Destination::Reply(reply) => return reply,
+            Destination::Exchange(exchange) => exchange,
+        };
+        let mut calls: Vec<(CallId, Call)> = Vec::new();
+        let mut rest = body;
+        loop {
+            let length = (self.draw() % 40 + 1).min(rest.len() as u64) as usize;
+            let (piece, after) = rest.split_at(length);
+            rest = after;
+            match exchange.body(piece, rest.is_empty()) {
+                Step::Reply(reply) => return reply,
+                Step::Call(more) => calls.extend(more),
+                Step::Wait => {}
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.answer_all(exchange, calls)
+    }
+
+    fn answer_all(&mut self, mut exchange: Box<dyn Exchange>, mut calls: Vec<(CallId, Call)>) -> Reply {
+        loop {
+            assert!(!calls.is_empty(), "the exchange waits for nothing");
+            let next = self.draw() as usize % calls.len();
+            let (id, call) = calls.swap_remove(next);
+            let answer = self.answer(&call);
+            match exchange.answered(id, answer) {
+                Step::Reply(reply) => return reply,
+                Step::Call(more) => calls.extend(more),
+                Step::Wait => {}
+            }
+        }
+    }
+
+    /// A request with a JSON body.
+    pub fn request(&mut self, method: &str, target: &str, body: &Value) -> Reply {
+        let headers = vec![("content-type".to_string(), "application/json".to_string())];
+        let head = RequestHead { method: method.into(), target: target.into(), headers };
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.send(head, &body)
+    }
+
+    /// The ids that a search for everything finds, in order, and the whole answer.
+    pub fn search(&mut self, body: Value) -> (Vec<u64>, Value, Reply) {
+        let reply = self.request("POST", "/indexes/movies/search", &body);
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let hits = answer["hits"].as_array().cloned().unwrap_or_default();
+        (hits.iter().filter_map(|hit| hit["id"].as_u64()).collect(), answer, reply)
+    }
+
+    /// Stores documents on all owners without a write.
+    pub fn fill(&mut self, documents: impl IntoIterator<Item = Value>) {
+        for mut document in documents {
+            let id = document["id"].to_string();
+            let shard = miroir_core::shard::shard_of(&id, self.table.shards);
+            document[TAG_FIELD] = json!(tag::encode(shard));
+            for owner in miroir_core::documents::split::owners(&self.table, shard) {
+                self.nodes[owner].documents.insert(id.clone(), document.clone());
+            }
+        }
+    }
+
+    fn draw(&mut self) -> u64 {
+        // Xorshift: a test names the seed, so that a failure can be repeated.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random >> 11
+    }
+
+    fn answer(&mut self, call: &Call) -> Option<Answer> {
+        let is_control = call.cluster == "control";
+        let place = call.cluster.trim_start_matches('n').parse::<usize>().unwrap_or(0);
+        let mode = if is_control { self.control_plane } else { self.nodes[place].mode };
+        match mode {
+            Mode::Down => None,
+            Mode::Garbage => Some(Answer { status: 200, headers: Vec::new(), body: b"<html>{".to_vec() }),
+            Mode::Failing => Some(Answer { status: 500, headers: Vec::new(), body: b"{}".to_vec() }),
+            Mode::Up if self.lenient && !is_understood(call) => {
+                Some(reply(400, &json!({"code": "bad_request"})))
+            }
+            Mode::Up if is_control => Some(self.control(call)),
+            Mode::Up => Some(self.nodes[place].answer(call)),
+        }
+    }
+
+    fn control(&mut self, call: &Call) -> Answer {
+        if call.target == BEGIN_WRITE_PATH {
+            let begin: BeginWrite = serde_json::from_slice(&call.body).unwrap();
+            return reply(200, &BegunWrite { exists: true, primary_key: begin.primary_key });
+        }
+        assert_eq!(call.target, REGISTER_WRITE_PATH);
+        let register: RegisterWrite = serde_json::from_slice(&call.body).unwrap();
+        if register.epoch < self.retired_below {
+            return reply(409, &json!({}));
+        }
+        let uid = self.registered.len();
+        self.registered.push(register);
+        reply(200, &json!({"taskUid": uid, "status": "enqueued"}))
+    }
+}
+
+/// Whether a call is one that this cluster knows how to answer.
+fn is_understood(call: &Call) -> bool {
+    if call.cluster == "control" {
+        return [BEGIN_WRITE_PATH, REGISTER_WRITE_PATH].contains(&&*call.target);
+    }
+    let query: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let is_search = call.target.ends_with("/search") && call.method == "POST" && query["filter"].is_null();
+    let is_write = call.target.split('?').next().is_some_and(|path| path.ends_with("/documents"))
+        && matches!(&*call.method, "POST" | "PUT");
+    call.target.ends_with("/documents/delete-batch") || (is_search && query.is_object()) || is_write
+}
+
+fn reply(status: u16, body: &impl serde::Serialize) -> Answer {
+    Answer { status, headers: Vec::new(), body: serde_json::to_vec(body).unwrap() }
+}
+
+impl Node {
+    fn answer(&mut self, call: &Call) -> Answer {
+        let path = call.target.split('?').next().unwrap();
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match (&*call.method, segments.as_slice()) {
+            ("POST", ["indexes", _, "search"]) => self.search(&serde_json::from_slice(&call.body).unwrap()),
+            ("POST" | "PUT", ["indexes", _, "documents"]) => {
+                for line in call.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                    let document: Value = serde_json::from_slice(line).unwrap();
+                    let id = document["id"].as_str().map_or_else(|| document["id"].to_string(), String::from);
+                    self.documents.insert(id, document);
+                }
+                self.task()
+            }
+            ("POST", ["indexes", _, "documents", "delete-batch"]) => {
+                let ids: Vec<String> = serde_json::from_slice(&call.body).unwrap();
+                ids.iter().for_each(|id| drop(self.documents.remove(id)));
+                self.task()
+            }
+            ("GET", ["indexes", _, "documents", id]) => match self.documents.get(*id) {
+                Some(document) => reply(200, document),
+                None => reply(404, &json!({"code": "document_not_found"})),
+            },
+            _ => panic!("no node is asked {} {}", call.method, call.target),
+        }
+    }
+
+    fn task(&mut self) -> Answer {
+        self.tasks += 1;
+        reply(202, &json!({"taskUid": self.tasks}))
+    }
+
+    /// All documents of the shards asked for, by `score` and then `id`.
+    fn search(&self, query: &Value) -> Answer {
+        let shards: Option<Vec<String>> = query["filter"].as_str().map(|clause| {
+            let tags = clause.split('[').nth(1).unwrap().trim_end_matches(']');
+            tags.split(", ").map(|tag| tag.trim_matches('"').to_string()).collect()
+        });
+        let is_asked_for = |document: &&Value| {
+            let tag = document[TAG_FIELD].as_str().unwrap();
+            shards.as_ref().is_none_or(|shards| shards.iter().any(|shard| shard == tag))
+        };
+        let mut found: Vec<Value> = self.documents.values().filter(is_asked_for).cloned().collect();
+        found.sort_by_key(|document| (-document["score"].as_i64().unwrap_or(0), document["id"].as_u64()));
+        let mut facets: BTreeMap<String, u64> = BTreeMap::new();
+        found
+            .iter()
+            .filter_map(|document| document["g"].as_str())
+            .for_each(|g| *facets.entry(g.into()).or_default() += 1);
+        let total = found.len();
+        for document in &mut found {
+            document["_rankingScore"] = json!(document["score"].as_f64().unwrap_or(0.0));
+        }
+        let offset = query["offset"].as_u64().unwrap_or(0) as usize;
+        let limit = query["limit"].as_u64().unwrap_or(20) as usize;
+        let hits: Vec<Value> = found.into_iter().skip(offset).take(limit).collect();
+        reply(
+            200,
+            &json!({
+                "hits": hits, "query": "", "processingTimeMs": 1, "limit": limit, "offset": offset,
+                "estimatedTotalHits": total, "facetDistribution": {"g": facets}, "facetStats": {}
+            }),
+        )
+    }
+}
