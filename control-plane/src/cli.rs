@@ -60,7 +60,11 @@ impl Cli {
             Command::Serve { config, log } => {
                 let filter = EnvFilter::try_new(&log).with_context(|| format!("--log {log}"))?;
                 let ansi = std::io::stderr().is_terminal();
-                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+                tracing_subscriber::fmt()
+                    .with_env_filter(filter)
+                    .with_writer(std::io::stderr)
+                    .with_ansi(ansi)
+                    .init();
                 server::serve(config::load(&config, std::env::vars())?).await
             }
         }

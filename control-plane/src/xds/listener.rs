@@ -21,6 +21,7 @@ use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 use prost::Name;
 
+use super::compression;
 use super::proto::{address, boolean, duration, millis, uint32};
 use crate::config::{Config, StandaloneConfig};
 use crate::routing::CONTROL_PLANE_CLUSTER;
@@ -49,7 +50,7 @@ pub fn listener(standalone: &StandaloneConfig, config: &Config) -> (String, Any)
 fn connection_manager(config: &Config) -> HttpConnectionManager {
     HttpConnectionManager {
         stat_prefix: NAME.into(),
-        http_filters: vec![miroir_filter(), router()],
+        http_filters: compression::filters().into_iter().chain([miroir_filter(), router()]).collect(),
         route_specifier: Some(RouteSpecifier::RouteConfig(routes(config))),
         use_remote_address: boolean(true),
         normalize_path: boolean(false),
@@ -79,12 +80,17 @@ fn miroir_filter() -> HttpFilter {
 }
 
 fn router() -> HttpFilter {
+    http_filter(
+        "envoy.filters.http.router",
+        pack_any(Router { suppress_envoy_headers: true, ..Default::default() }),
+    )
+}
+
+/// An HTTP filter with its configuration.
+pub fn http_filter(name: &str, configuration: Any) -> HttpFilter {
     HttpFilter {
-        name: "envoy.filters.http.router".into(),
-        config_type: Some(http_filter::ConfigType::TypedConfig(pack_any(Router {
-            suppress_envoy_headers: true,
-            ..Default::default()
-        }))),
+        name: name.into(),
+        config_type: Some(http_filter::ConfigType::TypedConfig(configuration)),
         ..Default::default()
     }
 }

@@ -2,6 +2,7 @@
 //! listener (LDS).
 
 mod clusters;
+mod compression;
 mod delta;
 mod envoys;
 mod filter;

@@ -119,7 +119,8 @@ impl StateOfTheWorld {
 
     async fn ask(&mut self, kind: Kind, names: &[&str]) {
         let resource_names = names.iter().map(|name| name.to_string()).collect();
-        self.say(DiscoveryRequest { type_url: kind.type_url().into(), resource_names, ..Default::default() }).await;
+        self.say(DiscoveryRequest { type_url: kind.type_url().into(), resource_names, ..Default::default() })
+            .await;
     }
 
     async fn hear(&mut self) -> DiscoveryResponse {
