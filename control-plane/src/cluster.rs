@@ -275,7 +275,8 @@ mod tests {
         ]);
         let changes = json!({"nodes": nodes, "replication_factor": 1});
         let table = testing::open(changes, &testing::store()).await.unwrap().table();
-        let groups: Vec<_> = table.groups.iter().map(|group| (group.id.as_str(), &group.owners[3][..])).collect();
+        let groups: Vec<_> =
+            table.groups.iter().map(|group| (group.id.as_str(), &group.owners[3][..])).collect();
         assert_eq!(groups, [("left", &[0][..]), ("right", &[1])]);
     }
 
@@ -314,12 +315,12 @@ mod tests {
             {"id": "a", "url": "http://127.0.0.1:1"},
         ]});
         let table = testing::open(moved, &store).await.unwrap().table();
-        let nodes: Vec<_> = table.nodes.iter().map(|node| (node.cluster.as_str(), node.authority.as_str())).collect();
-        assert_eq!(nodes, [
-            ("miroir-node-a", "127.0.0.1:1"),
-            ("mesh-b", "elsewhere:7700"),
-            ("miroir-node-c", "node-c"),
-        ]);
+        let nodes: Vec<_> =
+            table.nodes.iter().map(|node| (node.cluster.as_str(), node.authority.as_str())).collect();
+        assert_eq!(
+            nodes,
+            [("miroir-node-a", "127.0.0.1:1"), ("mesh-b", "elsewhere:7700"), ("miroir-node-c", "node-c"),]
+        );
     }
 
     #[tokio::test]
