@@ -116,8 +116,8 @@ impl PayloadFormat {
                 };
                 // What the user sent may be in the reason, and be as long as can be.
                 if reason.len() > KEPT_START + KEPT_END + "...".len() {
-                    let start = reason.floor_char_boundary(KEPT_START);
-                    let end = reason.floor_char_boundary(reason.len() - KEPT_END);
+                    let start = char_boundary(&reason, KEPT_START);
+                    let end = char_boundary(&reason, reason.len() - KEPT_END);
                     reason.replace_range(start..end, "...");
                 }
                 format!(
@@ -128,6 +128,11 @@ impl PayloadFormat {
         };
         ResponseError::new("malformed_payload", message)
     }
+}
+
+/// The last position up to this one at which the text can be cut.
+fn char_boundary(text: &str, position: usize) -> usize {
+    (0..=position).rev().find(|position| text.is_char_boundary(*position)).unwrap_or(0)
 }
 
 /// Appends a document. It has to be an object, which the deserializer has not looked into yet.

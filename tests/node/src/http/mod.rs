@@ -115,7 +115,7 @@ impl FromRequest<Node> for Payload {
 
 /// A size in the unit that suits it.
 fn readable(bytes: usize) -> String {
-    let (base, units) = if bytes % 1024 == 0 {
+    let (base, units) = if bytes.is_multiple_of(1024) {
         (1024.0, ["B", "KiB", "MiB", "GiB", "TiB"])
     } else {
         (1000.0, ["B", "KB", "MB", "GB", "TB"])

@@ -23,12 +23,12 @@ pub fn or_all<S: Serializer>(attributes: &Setting<Vec<String>>, serializer: S) -
 
 /// A ranking rule, written as Meilisearch does: `words`, `price:asc`.
 #[derive(Debug, Clone, PartialEq, Eq, deserr::Deserr)]
-#[deserr(try_from(&String) = RankingRule::parse -> Reason)]
+#[deserr(try_from(String) = RankingRule::parse -> Reason)]
 pub struct RankingRule(pub Criterion);
 
 impl RankingRule {
-    fn parse(text: &String) -> Result<Self, Reason> {
-        Criterion::from_str(text).map(Self).map_err(Reason::new)
+    fn parse(text: String) -> Result<Self, Reason> {
+        Criterion::from_str(&text).map(Self).map_err(Reason::new)
     }
 }
 
@@ -41,7 +41,7 @@ impl Serialize for RankingRule {
 impl<'de> Deserialize<'de> for RankingRule {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|reason| serde::de::Error::custom(reason.0))
+        Self::parse(text).map_err(|reason| serde::de::Error::custom(reason.0))
     }
 }
 
