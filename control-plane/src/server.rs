@@ -23,7 +23,7 @@ use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, Envoys, MODULE_PATH, Module, Snapshot, Xds};
-use crate::{api, health, tasks};
+use crate::{api, health};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
 /// does not tell Envoys that have a good table about nodes it has not asked yet.
@@ -85,7 +85,6 @@ impl Server {
         servers.spawn(serve_envoys(envoy_port, envoy_routes(&cluster, &module, xds), stop.clone()));
         servers.spawn(serve_operators(admin_port, admin::router(operators), stop.clone()));
         let mut background = JoinSet::new();
-        background.spawn(tasks::poller::run(cluster.clone()));
         background.spawn(run(cluster, module, snapshots));
         tracing::info!(%envoy, %admin, "serving");
         Ok(Server { envoy, admin, stop, servers, background })

@@ -1,5 +1,6 @@
 //! What the filter says to the control plane, see [`miroir_core::control`].
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use miroir_core::control::{
 };
 use miroir_core::error::{ApiError, ErrorType, routing_stale};
 use miroir_core::shard::ShardId;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -27,9 +29,10 @@ pub fn routes() -> Router<Api> {
 async fn begin_write(
     State(api): State<Api>,
     headers: HeaderMap,
-    Json(write): Json<BeginWrite>,
+    body: Bytes,
 ) -> Result<Json<BegunWrite>, Failure> {
     check_token(&api.cluster, &headers)?;
+    let write: BeginWrite = parse(&body)?;
     let access = api.authorize(&headers, &write.action, Some(&write.index)).await?;
     let write = BeginWrite { create: write.create && access.may_create, ..write };
     Ok(Json(indexes::ensure(&api.cluster, &write).await?))
@@ -38,9 +41,10 @@ async fn begin_write(
 async fn register_write(
     State(api): State<Api>,
     headers: HeaderMap,
-    Json(write): Json<RegisterWrite>,
+    body: Bytes,
 ) -> Result<Response, Failure> {
     check_token(&api.cluster, &headers)?;
+    let write: RegisterWrite = parse(&body)?;
     let missed = missed(&write.parts);
     if !write.acknowledged && write.error.is_none() {
         mark_stale(&api.cluster, &missed).await?;
@@ -76,6 +80,11 @@ fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {
             Err(ApiError::new(403, "invalid_api_key", ErrorType::Auth, message))
         }
     }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(400, "bad_request", ErrorType::InvalidRequest, error.to_string()))
 }
 
 async fn mark_stale(cluster: &Cluster, missed: &[(String, Vec<ShardId>)]) -> Result<(), StoreError> {

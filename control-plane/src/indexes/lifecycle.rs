@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use miroir_core::control::{BeginWrite, BegunWrite};
+use miroir_core::control::{BeginWrite, BegunWrite, PartOutcome};
 use miroir_core::error::{ApiError, ErrorType};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -146,6 +146,9 @@ pub(super) async fn create_everywhere(
     if let Err(error) = at_least_one(&parts) {
         cluster.store.delete_index(uid).await?;
         return Err(error.into());
+    }
+    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
+        cluster.store.set_node_settings_version(uid, &part.node, 0).await?;
     }
     Ok(parts)
 }

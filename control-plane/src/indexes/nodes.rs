@@ -6,8 +6,10 @@ use futures::future::join_all;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::{ApiError, no_quorum};
 use miroir_core::settings::node_settings;
+use miroir_core::shard::ShardId;
+use miroir_core::table::NodeIndex;
 use serde_json::{Map, Value};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::settings::pending_changes;
 use crate::cluster::Cluster;
@@ -122,6 +124,7 @@ pub async fn bring_in_step(
         Some(held) => held,
         None => {
             info!(node, index = uid, "creating an index that the node lacks");
+            mark_lost(cluster, node, uid).await?;
             let task = create_on_node(cluster, node, client, uid, index.primary_key.as_deref()).await?;
             client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
             client.index(uid).await?.unwrap_or_default()
@@ -142,22 +145,33 @@ pub async fn bring_in_step(
     Ok(())
 }
 
-/// The settings that a node lacks. What it has beside them is a newer Meilisearch's.
-fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
-    let wanted = wanted.as_object().into_iter().flatten();
-    wanted
-        .filter(|(name, value)| held.get(name) != Some(value))
-        .map(|(name, value)| (name.clone(), replacement(value, held.get(name))))
-        .collect()
+/// A node that had an index and lacks it now was wiped: it missed every write to the shards that it owns.
+async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), StoreError> {
+    if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
+        return Ok(());
+    }
+    let table = cluster.table();
+    let owns = |owners: &[NodeIndex]| owners.iter().any(|&owner| table.nodes[owner].id == node);
+    let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
+    let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
+    error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
+    cluster.store.mark_stale(node, &shards).await
 }
 
-/// A change that makes `wanted` of `held`: Meilisearch merges objects such as `embedders`, where what is to go
-/// must be null.
-fn replacement(wanted: &Value, held: Option<&Value>) -> Value {
-    let (Value::Object(wanted), Some(Value::Object(held))) = (wanted, held) else { return wanted.clone() };
-    let gone = held.keys().filter(|name| !wanted.contains_key(*name));
-    let gone = gone.map(|name| (name.clone(), Value::Null));
-    wanted.clone().into_iter().chain(gone).collect()
+/// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.
+fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
+    let wanted = wanted.as_object().into_iter().flatten();
+    let mut difference: Map<String, Value> = wanted
+        .filter(|(name, value)| held.get(name.as_str()) != Some(*value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    // Embedders alone are kept unless they are named, by null to be removed.
+    if let Some(Value::Object(embedders)) = difference.get_mut("embedders") {
+        for name in held["embedders"].as_object().into_iter().flat_map(Map::keys) {
+            embedders.entry(name).or_insert(Value::Null);
+        }
+    }
+    difference
 }
 
 #[cfg(test)]
@@ -175,10 +189,10 @@ mod tests {
             "later": 1,
         });
         assert_eq!(difference(&held, &held), Map::new());
-        let wanted = json!({"stopWords": ["the"], "synonyms": {"a": ["b"]}, "embedders": {}});
+        let wanted = json!({"stopWords": ["the"], "synonyms": {}, "embedders": {}});
         assert_eq!(
             Value::Object(difference(&held, &wanted)),
-            json!({"stopWords": ["the"], "embedders": {"old": null}})
+            json!({"stopWords": ["the"], "synonyms": {}, "embedders": {"old": null}})
         );
     }
 }

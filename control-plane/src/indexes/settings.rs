@@ -195,10 +195,10 @@ pub async fn pending_changes(cluster: &Cluster, uid: &str) -> Result<Vec<TaskRec
 }
 
 /// Asks the nodes one after the other, those that are up first, until one answers.
-async fn ask_any<'c, T, F: Future<Output = Result<T, NodeError>>>(
-    cluster: &'c Cluster,
+async fn ask_any<T, F: Future<Output = Result<T, NodeError>>>(
+    cluster: &Cluster,
     ask: impl Fn(NodeClient) -> F,
-) -> Result<(&'c str, T), Failure> {
+) -> Result<(&str, T), Failure> {
     let table = cluster.table();
     let up = |node: &str| table.nodes.iter().any(|other| other.id == node && other.up);
     let (up, down): (Vec<_>, Vec<_>) = cluster.clients.iter().partition(|(node, _)| up(node));

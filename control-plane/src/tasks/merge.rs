@@ -24,11 +24,14 @@ pub struct Circumstances {
 /// Brings a task's status, dates, details and error in line with its parts.
 pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
     task.status = status(&task.parts, circumstances);
-    task.started_at = task.parts.iter().filter_map(|part| part.started_at).min().or(task.started_at);
+    // Nodes begin before the task is registered, and their clocks differ.
+    let begun = task.parts.iter().filter_map(|part| part.started_at).min();
+    task.started_at = begun.map(|begun| begun.max(task.enqueued_at));
     if !task.status.is_final() {
         return;
     }
-    task.finished_at = task.parts.iter().filter_map(|part| part.finished_at).max().or(task.started_at);
+    let done = task.parts.iter().filter_map(|part| part.finished_at).max();
+    task.finished_at = done.max(task.started_at).or(Some(task.enqueued_at));
     task.details = final_details(task, circumstances.copies);
     if task.status == TaskStatus::Failed {
         task.error = Some(error(&task.parts));
