@@ -46,7 +46,8 @@ async fn answer(State(well): State<Arc<AtomicBool>>, request: Request) -> Respon
         let body = json!({"message": "", "code": "invalid_api_key", "type": "auth", "link": ""});
         return (StatusCode::FORBIDDEN, axum::Json(body)).into_response();
     }
-    axum::Json(json!({"results": [], "offset": 0, "limit": 20, "total": 0, "from": null, "next": null})).into_response()
+    axum::Json(json!({"results": [], "offset": 0, "limit": 20, "total": 0, "from": null, "next": null}))
+        .into_response()
 }
 
 struct ControlPlane {
@@ -115,7 +116,10 @@ async fn readiness_follows_the_nodes() {
     let body = miroir.until_ready_is(503).await;
     assert!(body.contains("nodes not up: b"), "{body}");
     let topology = miroir.json("/_miroir/topology").await;
-    assert_eq!((&topology["nodes"][0]["status"], &topology["nodes"][1]["status"]), (&json!("up"), &json!("down")));
+    assert_eq!(
+        (&topology["nodes"][0]["status"], &topology["nodes"][1]["status"]),
+        (&json!("up"), &json!("down"))
+    );
     assert!(topology["nodes"][1]["reason"].as_str().unwrap().contains("503"), "{topology}");
 
     b.well.store(true, Ordering::Relaxed);
@@ -178,7 +182,10 @@ async fn metrics_and_the_api_description_are_open() {
     let miroir = ControlPlane::start(&[&node], "masterKey").await;
     miroir.until_ready_is(200).await;
     let (_, metrics) = miroir.get("/metrics", None).await;
-    assert!(metrics.contains("miroir_node_up{node=\"a\"} 1") && metrics.contains("miroir_epoch 1"), "{metrics}");
+    assert!(
+        metrics.contains("miroir_node_up{node=\"a\"} 1") && metrics.contains("miroir_epoch 1"),
+        "{metrics}"
+    );
 
     let (_, description) = miroir.get("/_miroir/openapi.json", None).await;
     let description: Value = serde_json::from_str(&description).unwrap();
