@@ -3,12 +3,16 @@
 //! - `filterableAttributes`: nodes have the [shard tag](crate::tag) besides;
 //! - `displayedAttributes`: nodes display all, because the score details of a sort by an attribute that isn't
 //!   displayed hide its value; the filter keeps to the user's list;
-//! - `faceting.maxValuesPerFacet`: nodes return more values of a facet where they are cut by count, because the
-//!   values with the largest counts on each node need not be those with the largest sums.
+//! - `faceting.maxValuesPerFacet`: nodes return more values of a facet, because those that come first on each node
+//!   need not be those that come first over all: neither where the largest counts come first, nor among numbers, which
+//!   Meilisearch lists in the order of their text where [few documents](FEW_CANDIDATES) match and by value else.
 
 use serde_json::{Map, Value, json};
 
 use crate::tag::TAG_FIELD;
+
+/// Up to so many matching documents Meilisearch lists a facet's numbers in the order of their text, above by value.
+pub const FEW_CANDIDATES: u64 = 3_000;
 
 /// How many values of a facet nodes return at least, where facets are sorted by count.
 pub const COUNTED_FACET_VALUES: u64 = 10_000;
@@ -59,7 +63,8 @@ impl UserValues {
     }
 
     fn node_max_values(&self) -> u64 {
-        let least = if self.sorts_by_count { COUNTED_FACET_VALUES } else { 0 };
+        // Where a node lists numbers by their text, it has no more of them than these.
+        let least = if self.sorts_by_count { COUNTED_FACET_VALUES } else { FEW_CANDIDATES };
         self.max_values_per_facet.max(least)
     }
 }
@@ -80,6 +85,7 @@ fn node_value(name: &str, value: &Value, after: &UserValues) -> Value {
         (FILTERABLE, Value::Array(rules)) => {
             [Value::from(TAG_FIELD)].into_iter().chain(rules.iter().cloned()).collect()
         }
+        (FACETING, Value::Null) => json!({ MAX_VALUES: after.node_max_values(), SORT_VALUES: null }),
         (FACETING, Value::Object(faceting)) => {
             let mut faceting = faceting.clone();
             if faceting.get(MAX_VALUES).is_none_or(|max| max.is_null() || max.is_u64()) {
@@ -94,7 +100,9 @@ fn node_value(name: &str, value: &Value, after: &UserValues) -> Value {
 /// The whole settings for a node, from the user's; null stands for the defaults.
 pub fn node_settings(user: &Value) -> Value {
     let mut settings = user.as_object().cloned().unwrap_or_default();
-    settings.entry(FILTERABLE).or_insert(Value::Null);
+    for name in [FILTERABLE, FACETING] {
+        settings.entry(name).or_insert(Value::Null);
+    }
     node_change(&Value::Object(settings), &UserValues::of(user))
 }
 
@@ -132,12 +140,17 @@ mod tests {
     fn roundtrip(changes: &[Value]) -> (Value, Value) {
         let mut node = defaults();
         let mut user = UserValues::of(&Value::Null);
-        for change in [json!({"filterableAttributes": null})].iter().chain(changes) {
+        for change in [json!({"filterableAttributes": null, "faceting": null})].iter().chain(changes) {
             user = user.after(change);
             let change = node_change(change, &user);
             for (name, value) in change.as_object().unwrap() {
                 match (value, node.get_mut(name)) {
-                    (Value::Object(parts), Some(Value::Object(old))) => old.extend(parts.clone()),
+                    (Value::Object(parts), Some(Value::Object(old))) => {
+                        for (part, value) in parts {
+                            let reset = value.is_null().then(|| defaults()[name][part].clone());
+                            old.insert(part.clone(), reset.unwrap_or_else(|| value.clone()));
+                        }
+                    }
                     (Value::Null, _) => node[name] = defaults()[name].clone(),
                     _ => node[name] = value.clone(),
                 }
@@ -148,7 +161,11 @@ mod tests {
 
     #[test]
     fn a_new_index_is_filterable_by_the_tag_and_the_user_does_not_see_it() {
-        assert_eq!(node_settings(&Value::Null), json!({"filterableAttributes": ["_miroir_shard"]}));
+        let expected = json!({
+            "filterableAttributes": ["_miroir_shard"],
+            "faceting": {"maxValuesPerFacet": 3_000, "sortFacetValuesBy": null},
+        });
+        assert_eq!(node_settings(&Value::Null), expected);
         let (node, user) = roundtrip(&[]);
         assert_eq!(node["filterableAttributes"], json!(["_miroir_shard"]));
         assert_eq!(user, defaults());
@@ -177,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_return_more_values_of_facets_sorted_by_count() {
+    fn nodes_return_more_values_of_facets() {
         let by_count = json!({"faceting": {"sortFacetValuesBy": {"genre": "count"}}});
         let (node, user) = roundtrip(&[by_count.clone()]);
         assert_eq!(node["faceting"]["maxValuesPerFacet"], 10_000);
@@ -194,7 +211,7 @@ mod tests {
         let few = json!({"faceting": {"maxValuesPerFacet": 5}});
         let by_value = json!({"faceting": {"sortFacetValuesBy": {"*": "alpha"}}});
         let (node, user) = roundtrip(&[by_count, few, by_value]);
-        assert_eq!(node["faceting"]["maxValuesPerFacet"], 5);
+        assert_eq!(node["faceting"]["maxValuesPerFacet"], 3_000);
         assert_eq!(user["faceting"]["maxValuesPerFacet"], 5);
     }
 
