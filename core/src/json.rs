@@ -7,31 +7,17 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotJson;
 
-/// The text without the white space around it.
-pub fn trim(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
-}
-
-/// Where the value that begins at `start` ends.
-///
-/// # Errors
-/// [`NotJson`] if no complete value begins there.
-pub fn value_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
-    match text.get(start).ok_or(NotJson)? {
-        b'"' => string_end(text, start),
-        b'{' | b'[' => container_end(text, start),
-        _ => scalar_end(text, start),
-    }
-}
-
+/// Where the string that begins at `start` ends: after its closing quote.
 fn string_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
     let mut at = start + 1;
     loop {
-        match text.get(at).ok_or(NotJson)? {
-            b'"' => return Ok(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        let rest = text.get(at..).ok_or(NotJson)?;
+        let found = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
+        at += found + 1;
+        if rest.get(found) == Some(&b'"') {
+            return Ok(at);
         }
+        at += 1;
     }
 }
 
@@ -68,9 +54,140 @@ fn scalar_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
     }
 }
 
-fn skip_space(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(rest.len())
+/// A place in a JSON text. Whoever is handed one at a value must move it past that value.
+#[derive(Clone, Debug)]
+pub struct Cursor<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+/// A key of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'t> {
+    /// What is between its quotes, escapes as written.
+    pub name: &'t [u8],
+    /// Where its opening quote is.
+    pub start: usize,
+}
+
+impl<'t> Cursor<'t> {
+    /// At the first value of a text.
+    pub fn new(text: &'t [u8]) -> Cursor<'t> {
+        let mut cursor = Cursor { text, at: 0 };
+        cursor.skip_space();
+        cursor
+    }
+
+    /// Where it is, in bytes from the start of the text.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.peek() != Some(byte) {
+            return Err(NotJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The text from `start` to here.
+    pub fn since(&self, start: usize) -> &'t [u8] {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Moves past the value that begins here, and gives its text.
+    ///
+    /// # Errors
+    /// [`NotJson`] if no complete value begins here.
+    pub fn skip(&mut self) -> Result<&'t [u8], NotJson> {
+        let start = self.at;
+        self.at = match self.peek().ok_or(NotJson)? {
+            b'"' => string_end(self.text, start)?,
+            b'{' | b'[' => container_end(self.text, start)?,
+            _ => scalar_end(self.text, start)?,
+        };
+        Ok(self.since(start))
+    }
+
+    /// Moves past the object that begins here. `visit` gets each key, with the cursor at its value.
+    ///
+    /// # Errors
+    /// [`NotJson`] if no complete object begins here, or what `visit` answers.
+    pub fn object(
+        &mut self,
+        mut visit: impl FnMut(&mut Cursor<'t>, Key<'t>) -> Result<(), NotJson>,
+    ) -> Result<(), NotJson> {
+        self.items(b'{', b'}', |cursor| {
+            let start = cursor.at;
+            if cursor.peek() != Some(b'"') {
+                return Err(NotJson);
+            }
+            cursor.at = string_end(cursor.text, start)?;
+            let name = cursor.text.get(start + 1..cursor.at - 1).ok_or(NotJson)?;
+            cursor.skip_space();
+            cursor.expect(b':')?;
+            cursor.skip_space();
+            visit(cursor, Key { name, start })
+        })
+    }
+
+    /// Moves past the array that begins here. `visit` gets the cursor at each element.
+    ///
+    /// # Errors
+    /// [`NotJson`] if no complete array begins here, or what `visit` answers.
+    pub fn array(
+        &mut self,
+        visit: impl FnMut(&mut Cursor<'t>) -> Result<(), NotJson>,
+    ) -> Result<(), NotJson> {
+        self.items(b'[', b']', visit)
+    }
+
+    fn items(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut visit: impl FnMut(&mut Cursor<'t>) -> Result<(), NotJson>,
+    ) -> Result<(), NotJson> {
+        self.expect(open)?;
+        self.skip_space();
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            visit(self)?;
+            self.skip_space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(byte) if byte == close => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(NotJson),
+            }
+            self.skip_space();
+        }
+    }
+
+    /// Checks that nothing but white space follows.
+    ///
+    /// # Errors
+    /// [`NotJson`] if something does.
+    pub fn end(mut self) -> Result<(), NotJson> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(NotJson) }
+    }
 }
 
 /// A member of an object, as it stands in the text.
@@ -84,88 +201,18 @@ pub struct Member<'t> {
     pub text: &'t [u8],
 }
 
-/// The members of an object, or the elements of an array, in order.
-struct Items<'t> {
-    text: &'t [u8],
-    at: usize,
-    close: u8,
-    first: bool,
-}
-
-impl<'t> Items<'t> {
-    fn open(text: &'t [u8], open: u8, close: u8) -> Result<Items<'t>, NotJson> {
-        let text = trim(text);
-        if text.first() != Some(&open) {
-            return Err(NotJson);
-        }
-        Ok(Items { text, at: 1, close, first: true })
-    }
-
-    /// Moves to the next item; `None` at the closing bracket, after which nothing may stand.
-    fn next_start(&mut self) -> Result<Option<usize>, NotJson> {
-        let mut at = skip_space(self.text, self.at);
-        let byte = *self.text.get(at).ok_or(NotJson)?;
-        if byte == self.close {
-            return if at + 1 == self.text.len() { Ok(None) } else { Err(NotJson) };
-        }
-        if !self.first {
-            if byte != b',' {
-                return Err(NotJson);
-            }
-            at = skip_space(self.text, at + 1);
-        }
-        self.first = false;
-        Ok(Some(at))
-    }
-
-    fn slice(&self, start: usize, end: usize) -> Result<&'t [u8], NotJson> {
-        self.text.get(start..end).ok_or(NotJson)
-    }
-}
-
 /// Calls `visit` with each member of the object, in order.
 ///
 /// # Errors
 /// [`NotJson`] if the text is not an object.
 pub fn for_each_member<'t>(text: &'t [u8], mut visit: impl FnMut(Member<'t>)) -> Result<(), NotJson> {
-    let mut items = Items::open(text, b'{', b'}')?;
-    while let Some(start) = items.next_start()? {
-        if text_at(items.text, start) != Some(b'"') {
-            return Err(NotJson);
-        }
-        let key_end = string_end(items.text, start)?;
-        let colon = skip_space(items.text, key_end);
-        if text_at(items.text, colon) != Some(b':') {
-            return Err(NotJson);
-        }
-        let value_start = skip_space(items.text, colon + 1);
-        let end = value_end(items.text, value_start)?;
-        visit(Member {
-            key: items.slice(start + 1, key_end - 1)?,
-            value: items.slice(value_start, end)?,
-            text: items.slice(start, end)?,
-        });
-        items.at = end;
-    }
-    Ok(())
-}
-
-/// Calls `visit` with the text of each element of the array, in order.
-///
-/// # Errors
-/// [`NotJson`] if the text is not an array.
-pub fn for_each_element<'t>(text: &'t [u8], mut visit: impl FnMut(&'t [u8])) -> Result<(), NotJson> {
-    let mut items = Items::open(text, b'[', b']')?;
-    while let Some(start) = items.next_start()? {
-        let end = value_end(items.text, start)?;
-        visit(items.slice(start, end)?);
-        items.at = end;
-    }
-    Ok(())
-}
-
-fn text_at(text: &[u8], at: usize) -> Option<u8> {
-    text.get(at).copied()
+    let mut cursor = Cursor::new(text);
+    cursor.object(|cursor, key| {
+        let value = cursor.skip()?;
+        visit(Member { key: key.name, value, text: cursor.since(key.start) });
+        Ok(())
+    })?;
+    cursor.end()
 }
 
 /// Writes a JSON object member by member.
@@ -272,7 +319,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let _ = for_each_member(&bytes, |_| {});
-            let _ = for_each_element(&bytes, |_| {});
+            let _ = Cursor::new(&bytes).array(|cursor| cursor.skip().map(drop));
         }
 
         #[test]

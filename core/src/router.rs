@@ -70,31 +70,32 @@ pub fn route(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
     if segments.first() == Some(&"_miroir") {
         return (Kind::Instance, Destination::Reply(admin_is_elsewhere().into()));
     }
-    let (kind, uid, make): (Kind, &str, fn(Arc<Routing>, RequestHead, String, &str) -> Destination) =
-        match (&*head.method, segments.as_slice()) {
-            ("GET", ["health"]) => return (Kind::Instance, Destination::Reply(any_node::health())),
-            ("GET", ["version"]) => {
-                return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
-            }
-            ("GET" | "POST", ["indexes", uid, "search"]) => {
-                (Kind::Search, uid, |routing, head, index, _| Search::new(routing, head, index).into())
-            }
-            ("POST" | "PUT", ["indexes", uid, "documents"]) => {
-                (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())
-            }
-            ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
-                (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None).into())
-            }
-            ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
-                (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
-            }
-            ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
-                (Kind::Delete, uid, |routing, head, index, id| {
-                    Delete::new(routing, head, index, Some(id.into())).into()
-                })
-            }
-            _ => return (Kind::Control, Proxy::new(routing, head).into()),
-        };
+    /// Makes an exchange of the routing, the head, the index's uid and the last segment of the path.
+    type Make = fn(Arc<Routing>, RequestHead, String, &str) -> Destination;
+    let (kind, uid, make): (Kind, &str, Make) = match (&*head.method, segments.as_slice()) {
+        ("GET", ["health"]) => return (Kind::Instance, Destination::Reply(any_node::health())),
+        ("GET", ["version"]) => {
+            return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
+        }
+        ("GET" | "POST", ["indexes", uid, "search"]) => {
+            (Kind::Search, uid, |routing, head, index, _| Search::new(routing, head, index).into())
+        }
+        ("POST" | "PUT", ["indexes", uid, "documents"]) => {
+            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())
+        }
+        ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
+            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None).into())
+        }
+        ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
+            (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
+        }
+        ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
+            (Kind::Delete, uid, |routing, head, index, id| {
+                Delete::new(routing, head, index, Some(id.into())).into()
+            })
+        }
+        _ => return (Kind::Control, Proxy::new(routing, head).into()),
+    };
     let uid = percent_decode_str(uid).decode_utf8_lossy();
     if !is_index_uid(&uid) {
         return (kind, Destination::Reply(invalid_index_uid(&uid).into()));

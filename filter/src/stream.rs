@@ -54,6 +54,13 @@ impl Stream {
         head
     }
 
+    fn take_body(&mut self, piece: &[u8], end: bool) {
+        if let Some(exchange) = &mut self.exchange {
+            let step = exchange.body(piece, end);
+            self.perform(step);
+        }
+    }
+
     fn perform(&mut self, step: Step) {
         let mut steps = VecDeque::from([step]);
         while let Some(step) = steps.pop_front() {
@@ -147,10 +154,11 @@ impl HttpContext for Stream {
         self.kind = kind;
         match destination {
             Destination::Reply(reply) => self.reply(reply),
-            Destination::Exchange(mut exchange) => {
-                let step = if end_of_stream { exchange.body(&[], true) } else { Step::Wait };
+            Destination::Exchange(exchange) => {
                 self.exchange = Some(exchange);
-                self.perform(step);
+                if end_of_stream {
+                    self.take_body(&[], true);
+                }
             }
         }
         Action::Pause
@@ -160,10 +168,13 @@ impl HttpContext for Stream {
     fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         let piece = self.get_http_request_body(0, body_size).unwrap_or_default();
         self.set_http_request_body(0, body_size, &[]);
-        if let Some(exchange) = &mut self.exchange {
-            let step = exchange.body(&piece, end_of_stream);
-            self.perform(step);
-        }
+        self.take_body(&piece, end_of_stream);
+        Action::Pause
+    }
+
+    /// A body may end with trailers instead of its last piece: one that Envoy decompressed does.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.take_body(&[], true);
         Action::Pause
     }
 }

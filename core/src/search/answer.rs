@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{self, NotJson};
+use crate::json::{Cursor, NotJson};
 use crate::search::facets::{Distribution, Stats};
 use crate::search::hit::{self, HitRank};
 
@@ -57,35 +57,30 @@ impl NodeAnswer {
     /// [`NotJson`] if it is not what a node answers to a search.
     pub fn read(body: Vec<u8>, reading: &Reading) -> Result<NodeAnswer, NotJson> {
         let mut members = Vec::with_capacity(10);
-        let (mut hits_text, mut total, mut processing_time_ms) = (None, None, None);
+        let mut hits = None;
+        let (mut total, mut processing_time_ms) = (None, None);
         let (mut facets, mut stats, mut semantic_hits) = (None, None, None);
-        json::for_each_member(&body, |member| {
-            match member.key {
-                b"hits" => hits_text = Some(member.value),
-                b"estimatedTotalHits" | b"totalHits" => total = read(member.value),
-                b"processingTimeMs" => processing_time_ms = read(member.value),
-                b"semanticHitCount" => semantic_hits = read(member.value),
-                b"facetDistribution" => facets = read::<Option<Distribution>>(member.value),
-                b"facetStats" => stats = read::<Option<Stats>>(member.value),
-                _ => {}
+        let mut cursor = Cursor::new(&body);
+        cursor.object(|cursor, key| {
+            if key.name == b"hits" {
+                hits = Some(read_hits(cursor, reading)?);
+            } else {
+                let value = cursor.skip()?;
+                match key.name {
+                    b"estimatedTotalHits" | b"totalHits" => total = parse(value),
+                    b"processingTimeMs" => processing_time_ms = parse(value),
+                    b"semanticHitCount" => semantic_hits = parse(value),
+                    b"facetDistribution" => facets = parse::<Option<Distribution>>(value),
+                    b"facetStats" => stats = parse::<Option<Stats>>(value),
+                    _ => {}
+                }
             }
-            members.push(Located { key: place(&body, member.key), text: place(&body, member.text) });
+            let name = key.start + 1..key.start + 1 + key.name.len();
+            members.push(Located { key: name, text: key.start..cursor.at() });
+            Ok(())
         })?;
-        let mut hits = Vec::with_capacity(64);
-        let mut garbage = false;
-        json::for_each_element(hits_text.ok_or(NotJson)?, |text| {
-            let rank = match reading.ranked {
-                true => hit::read_rank(text, reading.by_details, reading.distinct.as_deref()).map(Some),
-                false => Ok(None),
-            };
-            match rank {
-                Ok(rank) => hits.push(RankedHit { text: place(&body, text), rank }),
-                Err(NotJson) => garbage = true,
-            }
-        })?;
-        if garbage {
-            return Err(NotJson);
-        }
+        cursor.end()?;
+        let hits = hits.ok_or(NotJson)?;
         let (facets, stats) = (facets.flatten(), stats.flatten());
         let (total, processing_time_ms) = (total.ok_or(NotJson)?, processing_time_ms.unwrap_or(0));
         Ok(NodeAnswer { members, hits, total, processing_time_ms, semantic_hits, facets, stats, body })
@@ -111,12 +106,20 @@ impl NodeAnswer {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(text: &[u8]) -> Option<T> {
-    serde_json::from_slice(text).ok()
+fn read_hits(cursor: &mut Cursor, reading: &Reading) -> Result<Vec<RankedHit>, NotJson> {
+    let mut hits = Vec::with_capacity(64);
+    cursor.array(|cursor| {
+        let start = cursor.at();
+        let rank = match reading.ranked {
+            true => Some(hit::read_rank(cursor, reading.by_details, reading.distinct.as_deref())?),
+            false => cursor.skip().map(|_| None)?,
+        };
+        hits.push(RankedHit { text: start..cursor.at(), rank });
+        Ok(())
+    })?;
+    Ok(hits)
 }
 
-/// Where in `text` its subslice `part` is.
-fn place(text: &[u8], part: &[u8]) -> Range<usize> {
-    let start = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-    start..start.wrapping_add(part.len())
+fn parse<T: serde::de::DeserializeOwned>(text: &[u8]) -> Option<T> {
+    serde_json::from_slice(text).ok()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::{self, Member, NotJson, ObjectWriter};
+use crate::json::{self, Cursor, Member, NotJson, ObjectWriter};
 use crate::search::rank::RankKey;
 use crate::tag::TAG_FIELD;
 
@@ -30,28 +30,28 @@ pub enum DistinctValue {
     String(String),
 }
 
-/// Reads what merging needs of a hit.
+/// Reads what merging needs of the hit at the cursor.
 ///
 /// # Errors
-/// [`NotJson`] if the hit is not an object, or lacks the score that was asked for.
-pub fn read_rank(hit: &[u8], by_details: bool, distinct: Option<&str>) -> Result<HitRank, NotJson> {
+/// [`NotJson`] if there is no object, or it lacks the score that was asked for.
+pub fn read_rank(hit: &mut Cursor, by_details: bool, distinct: Option<&str>) -> Result<HitRank, NotJson> {
     let mut score = None;
     let mut details = None;
-    let first_name = distinct.map(|path| path.split_once('.').map_or(path, |(first, _)| first));
     let mut values = Vec::new();
-    json::for_each_member(hit, |member| match member.key {
-        SCORE => score = std::str::from_utf8(member.value).ok().and_then(|text| text.parse().ok()),
-        DETAILS => details = Some(member.value),
-        key => {
-            if let (Some(first), Some(path)) = (first_name, distinct)
-                && (key == first.as_bytes() || key == path.as_bytes())
-                && let Ok(value) = serde_json::from_slice::<Value>(member.value)
-            {
-                let rest =
-                    if key == path.as_bytes() { "" } else { path.get(first.len() + 1..).unwrap_or("") };
-                collect_distinct(&value, rest, &mut values);
+    hit.object(|cursor, key| {
+        let value = cursor.skip()?;
+        match key.name {
+            SCORE => score = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+            DETAILS => details = Some(value),
+            name => {
+                if let Some(rest) = distinct.and_then(|path| path_below(path, name))
+                    && let Ok(value) = serde_json::from_slice::<Value>(value)
+                {
+                    collect_distinct(&value, rest, &mut values);
+                }
             }
         }
+        Ok(())
     })?;
     let key = match by_details {
         true => RankKey::from_details(details.ok_or(NotJson)?)?,
@@ -244,13 +244,14 @@ mod tests {
 
     #[test]
     fn distinct_values_are_found_in_depth_and_in_lists() {
-        let rank = read_rank(br#"{"a":{"b":["X",7]},"_rankingScore":1}"#, false, Some("a.b")).unwrap();
+        let mut hit = Cursor::new(br#"{"a":{"b":["X",7]},"_rankingScore":1}"#);
+        let rank = read_rank(&mut hit, false, Some("a.b")).unwrap();
         let expected = [DistinctValue::String("x".into()), DistinctValue::Number(7f64.to_bits())];
         assert_eq!(rank.distinct, expected);
     }
 
     #[test]
     fn a_hit_without_a_score_is_garbage() {
-        assert!(read_rank(br#"{"id":1}"#, false, None).is_err());
+        assert!(read_rank(&mut Cursor::new(br#"{"id":1}"#), false, None).is_err());
     }
 }

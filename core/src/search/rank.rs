@@ -1,6 +1,5 @@
 //! The key by which hits of several nodes are put in one order.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde::Deserialize;
@@ -87,7 +86,7 @@ fn read_rule(member: json::Member) -> Option<(u64, Rule)> {
     Some(rule)
 }
 
-fn direction(rule: &Cow<str>) -> Option<bool> {
+fn direction(rule: &str) -> Option<bool> {
     match rule.rsplit_once(':') {
         Some((_, "asc")) => Some(true),
         Some((_, "desc")) => Some(false),
