@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The control plane, and the filter that it hands to every Envoy.
+# The control plane and the filter.
 
 FROM rust:1.95-bookworm AS build
 RUN rustup target add wasm32-unknown-unknown
