@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::settings::FEW_CANDIDATES;
 use crate::table::{FacetOrder, IndexFacts};
 use crate::tag::TAG_FIELD;
 
@@ -27,12 +28,9 @@ pub struct Range {
     pub max: f64,
 }
 
-/// Up to so many candidates Meilisearch lists a facet's numbers in the order of their text, above by value.
-const FEW_CANDIDATES: u64 = 3000;
-
 /// Adds up the distributions of several nodes, given in the order of the plan.
 ///
-/// `stats` tells which facets hold numbers; `candidates` is how many documents match at least.
+/// `stats` tells which facets hold numbers; `candidates` is how many documents match.
 pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &IndexFacts) -> Distribution {
     let mut merged: BTreeMap<&str, HashMap<Cow<str>, (&str, u64)>> = BTreeMap::new();
     for (facet, values) in nodes.iter().flat_map(|node| node.iter()) {
@@ -47,12 +45,21 @@ pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &In
     }
     let ordered = |(facet, counts): (&str, HashMap<Cow<str>, (&str, u64)>)| {
         let order = facts.sort_facet_values_by.get(facet).or_else(|| facts.sort_facet_values_by.get("*"));
-        let total: u64 = counts.values().map(|(_, count)| count).max().copied().unwrap_or(0).max(candidates);
-        let values = order_values(counts, stats.get(facet), order.copied().unwrap_or_default(), total);
+        let values = order_values(counts, stats.get(facet), order.copied().unwrap_or_default(), candidates);
         let kept = values.into_iter().take(facts.max_values_per_facet);
         (facet.to_string(), kept.map(|(value, count)| (value.to_string(), count.into())).collect())
     };
     merged.into_iter().map(ordered).collect()
+}
+
+/// The distribution of a node that answers alone: its own, as far as the client may see it.
+pub fn cut(node: &Distribution, facts: &IndexFacts) -> Distribution {
+    let cut = |values: &Map<String, Value>| {
+        let kept = values.iter().take(facts.max_values_per_facet);
+        kept.map(|(value, count)| (value.clone(), count.clone())).collect()
+    };
+    let shown = node.iter().filter(|(facet, _)| *facet != TAG_FIELD);
+    shown.map(|(facet, values)| (facet.clone(), cut(values))).collect()
 }
 
 fn order_values<'v>(
@@ -134,9 +141,13 @@ mod tests {
     }
 
     fn merged(a: Value, b: Value, stats: Value, facts: &IndexFacts) -> String {
+        merged_of(10, a, b, stats, facts)
+    }
+
+    fn merged_of(candidates: u64, a: Value, b: Value, stats: Value, facts: &IndexFacts) -> String {
         let stats: Stats = serde_json::from_value(stats).unwrap();
         let (a, b) = (distribution(a), distribution(b));
-        serde_json::to_string(&merge(&[&a, &b], &stats, 10, facts)).unwrap()
+        serde_json::to_string(&merge(&[&a, &b], &stats, candidates, facts)).unwrap()
     }
 
     #[test]
@@ -160,6 +171,23 @@ mod tests {
         let stats = json!({"g": {"min": 2.0, "max": 10.0}});
         let found = merged(json!({"g": {"10": 1, "a": 1}}), json!({"g": {"2": 1, " ": 1}}), stats, &facts);
         assert_eq!(found, r#"{"g":{"10":1,"2":1," ":1,"a":1}}"#);
+    }
+
+    #[test]
+    fn numbers_come_by_value_where_many_documents_match() {
+        let facts = IndexFacts::default();
+        let stats = json!({"g": {"min": 2.0, "max": 10.0}});
+        let (a, b) = (json!({"g": {"10": 1}}), json!({"g": {"2": 1}}));
+        let few = merged_of(3_000, a.clone(), b.clone(), stats.clone(), &facts);
+        assert_eq!(few, r#"{"g":{"10":1,"2":1}}"#);
+        assert_eq!(merged_of(3_001, a, b, stats, &facts), r#"{"g":{"2":1,"10":1}}"#);
+    }
+
+    #[test]
+    fn a_node_alone_orders_its_values_itself() {
+        let facts = IndexFacts { max_values_per_facet: 2, ..IndexFacts::default() };
+        let node = distribution(json!({"g": {"9": 1, "10": 2, "11": 3}, "_miroir_shard": {"⸀": 9}}));
+        assert_eq!(serde_json::to_string(&cut(&node, &facts)).unwrap(), r#"{"g":{"9":1,"10":2}}"#);
     }
 
     #[test]

@@ -17,22 +17,17 @@ use crate::table::IndexFacts;
 pub fn merge(query: &SearchQuery, facts: &IndexFacts, answers: &[NodeAnswer]) -> Result<Vec<u8>, NotJson> {
     let first = answers.first().ok_or(NotJson)?;
     let is_alone = answers.len() == 1 && first.hits().iter().all(|hit| hit.rank.is_none());
-    let max_total = facts.max_total_hits as u64;
-    let mut total = answers.iter().map(|answer| answer.total).sum::<u64>().min(max_total);
+    let mut total = answers.iter().map(|answer| answer.total).sum::<u64>();
     let hits: Vec<(&NodeAnswer, &RankedHit)> = match is_alone {
         true => first.hits().iter().map(|hit| (first, hit)).collect(),
         false => {
             let ranks = query.window.ranks(facts.max_total_hits);
-            let counts_distinct = query.distinct.is_some() && matches!(query.window, Window::Page { .. });
-            let needed = if counts_distinct { facts.max_total_hits } else { ranks.end };
-            let best = best_hits(answers, needed, query.distinct.is_some());
-            if counts_distinct {
-                total = best.len() as u64;
-            }
-            best.into_iter().take(ranks.end).skip(ranks.start).collect()
+            let (best, repeats) = best_hits(answers, ranks.end, query.distinct.is_some());
+            total = total.saturating_sub(repeats);
+            best.into_iter().skip(ranks.start).collect()
         }
     };
-    let totals = Totals { total, answers, query, facts };
+    let totals = Totals { total, answers, is_alone, query, facts };
     let size = hits.iter().map(|(answer, hit)| answer.hit_text(hit).len()).sum::<usize>() + 512;
     let mut body = ObjectWriter::new(Vec::with_capacity(size));
     for (key, text) in first.members() {
@@ -45,12 +40,15 @@ pub fn merge(query: &SearchQuery, facts: &IndexFacts, answers: &[NodeAnswer]) ->
 }
 
 /// The first `needed` hits over all answers. Each answer is in order already; equal hits keep the answers' order.
-fn best_hits(answers: &[NodeAnswer], needed: usize, distinct: bool) -> Vec<(&NodeAnswer, &RankedHit)> {
+///
+/// Where hits are to be `distinct`, also how many of all hits repeat a value that another node has counted too.
+fn best_hits(answers: &[NodeAnswer], needed: usize, distinct: bool) -> (Vec<(&NodeAnswer, &RankedHit)>, u64) {
     let mut best = Vec::with_capacity(needed.min(1024));
     let mut seen = HashSet::new();
+    let mut repeats = 0;
     let mut queues: Vec<(&NodeAnswer, std::slice::Iter<RankedHit>)> =
         answers.iter().map(|answer| (answer, answer.hits().iter())).collect();
-    while best.len() < needed {
+    while best.len() < needed || distinct {
         let heads = queues.iter_mut().filter_map(|(answer, hits)| {
             let hit = hits.as_slice().first()?;
             Some((&**answer, hits, hit))
@@ -63,13 +61,16 @@ fn best_hits(answers: &[NodeAnswer], needed: usize, distinct: bool) -> Vec<(&Nod
         hits.next();
         if distinct && let Some(rank) = &hit.rank {
             if rank.distinct.iter().any(|value| seen.contains(value)) {
+                repeats += 1;
                 continue;
             }
             seen.extend(&rank.distinct);
         }
-        best.push((answer, hit));
+        if best.len() < needed {
+            best.push((answer, hit));
+        }
     }
-    best
+    (best, repeats)
 }
 
 fn precedes(a: &RankedHit, b: &RankedHit) -> bool {
@@ -103,6 +104,7 @@ fn write_hits(
 struct Totals<'a> {
     total: u64,
     answers: &'a [NodeAnswer],
+    is_alone: bool,
     query: &'a SearchQuery,
     facts: &'a IndexFacts,
 }
@@ -149,11 +151,12 @@ impl Totals<'_> {
     fn distribution(&self) -> Option<Distribution> {
         let nodes: Vec<&Distribution> =
             self.answers.iter().filter_map(|answer| answer.facets.as_ref()).collect();
-        if nodes.is_empty() {
-            return None;
-        }
         let candidates = self.answers.iter().map(|answer| answer.total).sum();
-        Some(facets::merge(&nodes, &self.stats(), candidates, self.facts))
+        match nodes[..] {
+            [] => None,
+            [node] if self.is_alone => Some(facets::cut(node, self.facts)),
+            _ => Some(facets::merge(&nodes, &self.stats(), candidates, self.facts)),
+        }
     }
 }
 
@@ -210,11 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn totals_stop_at_the_cap_and_pages_are_counted() {
-        let facts = IndexFacts { max_total_hits: 40, ..IndexFacts::default() };
+    fn the_cap_hides_hits_but_uncounts_none() {
+        let facts = IndexFacts { max_total_hits: 2, ..IndexFacts::default() };
         let query = query(json!({"page": 1, "hitsPerPage": 7}), &facts);
-        let found = merged(&query, &facts, &[vec![], vec![]], &[30, 40]);
-        assert_eq!((&found["totalHits"], &found["totalPages"]), (&json!(40), &json!(6)));
+        let hit = |id: u64| json!({"id": id, "_rankingScore": 1});
+        let found = merged(&query, &facts, &[vec![hit(1), hit(2)], vec![hit(3), hit(4)]], &[30, 40]);
+        assert_eq!(ids(&found), [1, 2]);
+        assert_eq!((&found["totalHits"], &found["totalPages"]), (&json!(70), &json!(10)));
     }
 
     #[test]
@@ -226,6 +231,15 @@ mod tests {
         let found = merged(&query, &facts, &lists, &[2, 2]);
         assert_eq!(ids(&found), [1, 4]);
         assert_eq!(found["totalHits"], json!(3));
+    }
+
+    #[test]
+    fn distinct_values_are_counted_once_without_pages_too() {
+        let facts = IndexFacts::default();
+        let query = query(json!({"distinct": "d", "limit": 3}), &facts);
+        let hit = |id: u64, d: &str| json!({"id": id, "d": d, "_rankingScore": 1});
+        let lists = [vec![hit(1, "x"), hit(2, "y")], vec![hit(3, "x"), hit(4, "z")]];
+        assert_eq!(merged(&query, &facts, &lists, &[2, 2])["estimatedTotalHits"], json!(3));
     }
 
     proptest! {

@@ -129,7 +129,7 @@ pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Contex
         search.execute_hybrid(ratio).map_err(in_index)?
     };
 
-    let total = (found.candidates.len() as usize).min(max_total_hits);
+    let total = found.candidates.len() as usize;
     let hits = hits::make(
         index,
         &rtxn,
@@ -148,7 +148,7 @@ pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Contex
         query: request.q.clone().unwrap_or_default(),
         query_vector: request.vector.clone().filter(|_| request.retrieve_vectors && ratio > 0.0),
         processing_time_ms: begun.elapsed().as_millis(),
-        page: page(request, offset, total),
+        page: page(request, total),
         facet_distribution,
         facet_stats,
         request_uid: context.request_uid,
@@ -182,14 +182,14 @@ fn window(request: &SearchRequest, max_total_hits: usize) -> (usize, usize) {
     (offset, limit.min(max_total_hits - offset))
 }
 
-/// Where the hits are among all that were found, which are no more than `maxTotalHits`.
-fn page(request: &SearchRequest, offset: usize, total: usize) -> Page {
+/// Where the hits are among all that were found, of which `maxTotalHits` hides some but uncounts none.
+fn page(request: &SearchRequest, total: usize) -> Page {
     if request.is_paged() {
         let hits_per_page = request.hits_per_page.unwrap_or(20);
         let total_pages = if hits_per_page == 0 { 0 } else { total.div_ceil(hits_per_page) };
         Page::Numbered { hits_per_page, page: request.page.unwrap_or(1), total_pages, total_hits: total }
     } else {
-        Page::Window { limit: request.limit, offset, estimated_total_hits: total }
+        Page::Window { limit: request.limit, offset: request.offset, estimated_total_hits: total }
     }
 }
 
