@@ -158,6 +158,15 @@ fn a_write_that_can_not_be_acknowledged_says_so() {
 }
 
 #[test]
+fn a_shard_that_no_owner_took_leaves_nobody_behind() {
+    let mut world = World::new(4, 2, 1, 1, 5);
+    world.nodes[1].mode = Mode::Down;
+    let reply = world.request("POST", "/indexes/movies/documents", &json!(documents(20).collect::<Vec<_>>()));
+    assert_eq!(code(&reply), "miroir_no_quorum");
+    assert!(world.registered.is_empty(), "{:?}", world.registered);
+}
+
+#[test]
 fn a_quorum_is_a_majority_of_three() {
     let body = json!(documents(40).collect::<Vec<_>>());
     let mut world = World::new(8, 3, 3, 1, 5);

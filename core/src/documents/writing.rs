@@ -219,9 +219,16 @@ impl Writing {
     fn all_sent(&mut self) -> Step {
         self.acknowledged = has_quorum(&self.routing.table, &self.sent);
         self.report.degraded = self.sent.iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)));
-        let is_known_to_any = self.sent.iter().any(|part| matches!(part.outcome, PartOutcome::Accepted(_)));
         // A write of which some node has a part is registered even if it failed: the other owners missed it.
-        if self.acknowledged || is_known_to_any { self.register(None) } else { self.not_acknowledged() }
+        if self.acknowledged || self.someone_missed_what_another_has() {
+            self.register(None)
+        } else {
+            self.not_acknowledged()
+        }
+    }
+
+    fn someone_missed_what_another_has(&self) -> bool {
+        left_behind(&self.sent).iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)))
     }
 
     fn register(&mut self, error: Option<ApiError>) -> Step {
@@ -233,12 +240,10 @@ impl Writing {
             acknowledged: self.acknowledged,
             received_documents: self.intent.received_documents,
             provided_ids: self.intent.provided_ids,
-            parts: std::mem::take(&mut self.sent),
+            parts: left_behind(&self.sent),
             error,
         };
-        let call = self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message);
-        self.sent = message.parts;
-        Step::Call(vec![(0, call)])
+        Step::Call(vec![(0, self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message))])
     }
 
     fn registered(&mut self, answer: Option<Answer>) -> Step {
@@ -283,6 +288,23 @@ fn task_uid(body: &[u8]) -> Option<u64> {
         task_uid: u64,
     }
     serde_json::from_slice::<Summary>(body).ok().map(|summary| summary.task_uid)
+}
+
+/// The parts as the control plane is to know them: a node missed a shard's documents only where another has them.
+fn left_behind(parts: &[WritePart]) -> Vec<WritePart> {
+    let has = |shard| {
+        parts
+            .iter()
+            .any(|part| matches!(part.outcome, PartOutcome::Accepted(_)) && part.shards.contains(&shard))
+    };
+    let mut known = parts.to_vec();
+    for part in &mut known {
+        if matches!(part.outcome, PartOutcome::Missed(_)) {
+            part.shards.retain(|&shard| has(shard));
+        }
+    }
+    known.retain(|part| !part.shards.is_empty());
+    known
 }
 
 /// Whether of every shard in the parts a quorum of owners in one group enqueued it.
