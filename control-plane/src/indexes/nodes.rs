@@ -162,7 +162,7 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), Store
 fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
     let wanted = wanted.as_object().into_iter().flatten();
     let mut difference: Map<String, Value> = wanted
-        .filter(|(name, value)| held.get(name.as_str()) != Some(*value))
+        .filter(|(name, value)| !holds(held.get(name.as_str()), value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     // Embedders alone are kept unless they are named, by null to be removed.
@@ -172,6 +172,17 @@ fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
         }
     }
     difference
+}
+
+/// Whether a node holds a setting. Null for a part of one stands for the node's own default.
+fn holds(held: Option<&Value>, wanted: &Value) -> bool {
+    let Some(held) = held else { return false };
+    match (held, wanted) {
+        (Value::Object(held), Value::Object(wanted)) if wanted.values().any(Value::is_null) => {
+            wanted.iter().all(|(part, wanted)| wanted.is_null() || held.get(part) == Some(wanted))
+        }
+        _ => held == wanted,
+    }
 }
 
 #[cfg(test)]
@@ -194,5 +205,19 @@ mod tests {
             Value::Object(difference(&held, &wanted)),
             json!({"stopWords": ["the"], "synonyms": {}, "embedders": {"old": null}})
         );
+    }
+
+    #[test]
+    fn a_node_s_own_defaults_are_right_where_the_user_set_nothing() {
+        let defaults = json!({
+            "filterableAttributes": [],
+            "faceting": {"maxValuesPerFacet": 100, "sortFacetValuesBy": {"*": "alpha"}},
+        });
+        let new = node_settings(&Value::Null);
+        assert!(!difference(&defaults, &new).is_empty());
+        let mut held = defaults;
+        held["filterableAttributes"] = new["filterableAttributes"].clone();
+        held["faceting"]["maxValuesPerFacet"] = new["faceting"]["maxValuesPerFacet"].clone();
+        assert_eq!(difference(&held, &new), Map::new());
     }
 }
