@@ -101,7 +101,9 @@ pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure>
 /// If the store fails or no node can be reached.
 pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<BegunWrite, Failure> {
     let ready = |index: &IndexRecord| index.primary_key.is_some() || write.primary_key.is_none();
-    if let Some(index) = cluster.store.index(&write.index).await?.filter(ready) {
+    if let Some(index) = cluster.store.index(&write.index).await?.filter(ready)
+        && is_on_nodes(cluster, &write.index).await?
+    {
         return Ok(BegunWrite { exists: true, primary_key: index.primary_key });
     }
     let _one_at_a_time = cluster.index_locks.lock(&write.index).await;
@@ -121,6 +123,12 @@ pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<BegunWrite,
     wait(cluster, &parts, BEGIN_WRITE_WAIT).await;
     cluster.publish().await?;
     Ok(BegunWrite { exists: true, primary_key: write.primary_key.clone() })
+}
+
+/// Whether the nodes that can be reached have been told to create the index: while they are being told, it is
+/// remembered already, but a write that came to a node before the creation would make the node create it by itself.
+async fn is_on_nodes(cluster: &Cluster, uid: &str) -> Result<bool, StoreError> {
+    Ok(!cluster.store.node_settings_versions(uid).await?.is_empty())
 }
 
 /// Creates an index on all nodes. It is remembered first, so that a node that comes back meanwhile gets it too.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::binaries;
 use crate::client::Client;
 use crate::control_plane::ControlPlane;
-use crate::envoy::{Bootstrap, Envoy};
+use crate::envoy::{Bootstrap, CLUSTER_OF_THE_MESH, Envoy};
 use crate::node::Node;
 use crate::ports::{free_port, is_free};
 use crate::process::Lifetime;
@@ -148,6 +148,7 @@ impl Cluster {
             client_port: options.client_port.unwrap_or_else(free_port),
             admin_port: free_port(),
             control_plane_port: control_plane.envoy_port,
+            first_node_port: nodes.first().map_or(0, Node::port),
             lifetime,
             folder: path,
             process: None,
@@ -160,7 +161,10 @@ impl Cluster {
     fn configuration(&self, options: &Options) -> Result<Value> {
         let loopback = |port: u16| format!("127.0.0.1:{port}");
         let group = |index: usize| format!("group-{}", index % options.replica_groups.max(1));
-        let node = |(index, node): (usize, &Node)| json!({ "id": node.id(), "url": node.url(), "group": group(index) });
+        let of_the_mesh = |index: usize| {
+            (index == 0 && options.bootstrap == Bootstrap::ExistingMesh).then_some(CLUSTER_OF_THE_MESH)
+        };
+        let node = |(index, node): (usize, &Node)| json!({ "id": node.id(), "url": node.url(), "group": group(index), "cluster": of_the_mesh(index) });
         let mut config = json!({
             "shards": options.shards,
             "replication_factor": options.replication_factor,

@@ -22,12 +22,17 @@ pub enum Bootstrap {
     ExistingMesh,
 }
 
+/// The cluster that an existing mesh has for the first node.
+pub(crate) const CLUSTER_OF_THE_MESH: &str = "meilisearch-of-the-mesh";
+
 /// Envoy, running or not. It keeps its ports while it is down.
 pub struct Envoy {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) client_port: u16,
     pub(crate) admin_port: u16,
     pub(crate) control_plane_port: u16,
+    /// Where a mesh that has a cluster for the first node finds it.
+    pub(crate) first_node_port: u16,
     pub(crate) lifetime: Lifetime,
     pub(crate) folder: PathBuf,
     pub(crate) process: Option<Process>,
@@ -76,11 +81,11 @@ impl Envoy {
             ("address: 127.0.0.1, port_value: 9901", format!("address: 127.0.0.1, port_value: {admin}")),
         ];
         if self.bootstrap == Bootstrap::ExistingMesh {
-            let client = self.client_port;
-            addresses.push((
-                "address: 0.0.0.0, port_value: 10000",
-                format!("address: 127.0.0.1, port_value: {client}"),
-            ));
+            let (client, node) = (self.client_port, self.first_node_port);
+            addresses.extend([
+                ("address: 0.0.0.0, port_value: 10000", format!("address: 127.0.0.1, port_value: {client}")),
+                ("address: meilisearch, port_value: 7700", format!("address: 127.0.0.1, port_value: {node}")),
+            ]);
         }
         for (written, ours) in addresses {
             ensure!(text.contains(written), "{} has no `{written}`", path.display());

@@ -1,0 +1,113 @@
+//! An Envoy that exists already, with a listener, filters and clusters of its own, takes the filter by ECDS.
+
+use miroir_harness::{Bootstrap, Client, Cluster, Options};
+use miroir_suites::stats::envoy_stats;
+use miroir_suites::topology::topology;
+use serde_json::{Value, json};
+
+async fn mesh() -> Cluster {
+    let options = Options { bootstrap: Bootstrap::ExistingMesh, replication_factor: 2, ..Options::default() };
+    Cluster::start(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_existing_mesh_takes_the_filter() {
+    let mut cluster = mesh().await;
+    let client = cluster.client();
+
+    // What the mesh does without Miroir goes on.
+    let about = client.get("/about").await.unwrap();
+    assert_eq!((about.status, about.text().as_str()), (200, "not Meilisearch\n"));
+    // Its other filter sees Miroir's answers too.
+    let health = client.get("/health").await.unwrap();
+    assert_eq!((health.status, health.header("x-mesh")), (200, Some("existing")));
+
+    let index = client.index("films");
+    let films: Vec<Value> = (0..60).map(|id| json!({ "id": id, "title": "film" })).collect();
+    index.add_documents(&films).await.unwrap();
+    let answer = client.post(&index.path("/search"), &json!({ "q": "film", "limit": 100 })).await.unwrap();
+    assert_eq!(answer.header("x-mesh"), Some("existing"));
+    assert_eq!(answer.ok().unwrap()["hits"].as_array().unwrap().len(), 60);
+    assert_eq!(index.document("7").await.unwrap().ok().unwrap(), films[7]);
+    // What the control plane answers comes through as well.
+    assert_eq!(index.count().await.unwrap(), 60);
+    index.update_settings(&json!({ "sortableAttributes": ["id"] })).await.unwrap();
+    index.search(&json!({ "sort": ["id:desc"] })).await.unwrap();
+
+    a_cluster_of_the_mesh_is_used(&cluster).await;
+    the_admin_api_is_elsewhere(&cluster).await;
+
+    cluster.stop_node(1);
+    let found = index.search(&json!({ "limit": 100 })).await.unwrap();
+    assert_eq!(found["hits"].as_array().unwrap().len(), 60);
+    index.add_documents(&[json!({ "id": 60 })]).await.unwrap();
+    requests_are_counted(&cluster).await;
+
+    // Another Envoy process gets all of it again.
+    cluster.restart_envoy().await.unwrap();
+    assert_eq!(
+        cluster.client().index("films").search(&json!({ "limit": 100 })).await.unwrap()["estimatedTotalHits"],
+        61
+    );
+}
+
+/// The first node is reached by the cluster that the mesh has for it, the others by those that Miroir serves.
+async fn a_cluster_of_the_mesh_is_used(cluster: &Cluster) {
+    let topology = topology(cluster).await;
+    let clusters: Vec<&str> =
+        topology["nodes"].as_array().unwrap().iter().map(|node| node["cluster"].as_str().unwrap()).collect();
+    assert_eq!(clusters, ["meilisearch-of-the-mesh", "miroir-node-node-1", "miroir-node-node-2"]);
+    let stats = envoy_stats(cluster).await;
+    for name in clusters {
+        let requests = stats.get(&format!("cluster.{name}.upstream_rq_completed")).copied();
+        assert!(requests > Some(0), "{name}: {requests:?}");
+    }
+    assert!(!stats.keys().any(|name| name.starts_with("cluster.miroir-node-node-0.")));
+}
+
+async fn the_admin_api_is_elsewhere(cluster: &Cluster) {
+    for key in ["adminKey", "masterKey", ""] {
+        let client: Client = cluster.client().with_key(key);
+        for path in [
+            "/_miroir/topology",
+            "/_miroir/shards",
+            "/_miroir",
+            "/_miroir/filter.wasm",
+            "/_miroir/writes/begin",
+        ] {
+            let answer = client.get(path).await.unwrap();
+            assert_eq!((answer.status, answer.code().as_deref()), (404, Some("not_found")), "{path}");
+        }
+    }
+}
+
+async fn requests_are_counted(cluster: &Cluster) {
+    let client = cluster.client();
+    client.post("/indexes/absent/search", &json!({})).await.unwrap();
+    client.post("/indexes/films/documents", &json!("no document")).await.unwrap();
+    client.delete("/indexes/films/documents/7").await.unwrap();
+
+    let text = Client::new(cluster.envoy_admin_url(), "").get("/stats").await.unwrap().text();
+    let stats = envoy_stats(cluster).await;
+    let count = |name: &str| stats.get(&format!("wasmcustom.miroir_{name}")).copied().unwrap_or(0);
+    for counted in [
+        "requests_search_ok",
+        "requests_search_refused",
+        "requests_write_ok",
+        "requests_write_refused",
+        "requests_delete_ok",
+        "requests_get_ok",
+        "requests_instance_ok",
+        "requests_control_ok",
+        "second_waves",
+        "degraded_answers",
+        "upstream_failures",
+    ] {
+        assert!(count(counted) > 0, "{counted}:\n{text}");
+    }
+    assert!(text.contains("wasmcustom.miroir_fan_out: P0"), "{text}");
+    // What operators scrape has them too.
+    let prometheus =
+        Client::new(cluster.envoy_admin_url(), "").get("/stats/prometheus").await.unwrap().text();
+    assert!(prometheus.contains("miroir_requests_search_ok"), "{prometheus}");
+}
