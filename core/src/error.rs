@@ -86,11 +86,6 @@ fn size(bytes: usize) -> String {
     format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// No route has this path.
-pub fn not_found() -> ApiError {
-    ApiError::new(404, "not_found", ErrorType::InvalidRequest, "Not found")
-}
-
 /// The index uid is none.
 pub fn invalid_index_uid(uid: &str) -> ApiError {
     let message = format!(
@@ -100,10 +95,13 @@ pub fn invalid_index_uid(uid: &str) -> ApiError {
     ApiError::new(400, "invalid_index_uid", ErrorType::InvalidRequest, message)
 }
 
+/// The longest index uid in bytes that Meilisearch takes, whatever its message says.
+const INDEX_UID_LIMIT: usize = 400;
+
 /// Whether Meilisearch takes it as an index uid.
 pub fn is_index_uid(uid: &str) -> bool {
     !uid.is_empty()
-        && uid.len() <= 512
+        && uid.len() <= INDEX_UID_LIMIT
         && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

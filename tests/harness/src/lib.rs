@@ -20,5 +20,6 @@ pub use client::{Answer, Client, Index};
 pub use cluster::{Cluster, Options};
 pub use envoy::Bootstrap;
 pub use node::{Node, SingleNode};
+pub use ports::free_port;
 pub use reqwest::Method;
 pub use wait::{wait_for, wait_until};
