@@ -37,10 +37,10 @@ struct Up {
     /// Slots of the hash space.
     #[arg(long, env = "SHARDS", default_value_t = 64)]
     shards: u32,
-    /// The port for clients.
+    /// The port for clients; 0: a free one.
     #[arg(long, env = "PORT", default_value_t = 7700)]
     port: u16,
-    /// The port of the control plane's REST API.
+    /// The port of the control plane's REST API; 0: a free one.
     #[arg(long, env = "CONTROL_PORT", default_value_t = 8080)]
     control_port: u16,
     /// The master key of all nodes, and so of the cluster.
@@ -95,6 +95,7 @@ async fn up(arguments: Up) -> Result<()> {
         }
     }
 
+    let chosen = |port: u16| (port != 0).then_some(port);
     let Up { nodes, replica_groups, replication_factor, shards, .. } = arguments;
     println!("miroir: starting {nodes} nodes, the control plane and Envoy");
     let options = Options {
@@ -104,8 +105,8 @@ async fn up(arguments: Up) -> Result<()> {
         shards,
         master_key: arguments.master_key,
         admin_key: arguments.admin_key,
-        client_port: Some(arguments.port),
-        admin_port: Some(arguments.control_port),
+        client_port: chosen(arguments.port),
+        admin_port: chosen(arguments.control_port),
         data_dir: Some(data_dir.clone()),
         ..Options::default()
     };

@@ -152,4 +152,9 @@ impl SingleNode {
     pub fn client(&self) -> Client {
         self.node.client()
     }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.node.pid()
+    }
 }
