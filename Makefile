@@ -25,7 +25,7 @@ down: ## stop it
 	else echo 'miroir: nothing is up'; fi
 
 test: build envoy ## all tests, natively and as Wasm
-	cargo test --release --workspace
+	cargo test --release
 	scripts/test-wasm
 
 lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration files
