@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::placement::{Candidate, place};
@@ -11,12 +11,17 @@ use miroir_core::table::RoutingTable;
 use sha2::Sha256;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, RwLock, watch};
+use tokio::time::timeout;
 
 use crate::config::{Config, NodeConfig};
 use crate::indexes::IndexLocks;
 use crate::node_client::NodeClient;
 use crate::routing::{self, Inputs};
 use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
+use crate::xds::Envoys;
+
+/// How long [`Cluster::publish_everywhere`] waits.
+const ENVOYS_WAIT: Duration = Duration::from_secs(2);
 
 /// Shared by every part of the control plane.
 pub struct Cluster {
@@ -37,6 +42,8 @@ pub struct Cluster {
     pub index_locks: IndexLocks,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
+    /// Who runs with which of our tables.
+    pub envoys: Envoys,
     table: watch::Sender<Arc<RoutingTable>>,
     /// Held while a table is made, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
@@ -90,6 +97,7 @@ impl Cluster {
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
             task_registered: Notify::new(),
+            envoys: Envoys::default(),
             publishing: Mutex::default(),
             config,
             store,
@@ -125,6 +133,19 @@ impl Cluster {
         self.table.send_replace(table.clone());
         tracing::debug!(version = table.version, epoch = table.epoch, "published a routing table");
         Ok(table)
+    }
+
+    /// Publishes, and waits until every connected Envoy runs with the table: for changes that must be in force before
+    /// a client hears that they were made. An Envoy that does not answer is waited for a little while only.
+    ///
+    /// # Errors
+    /// If the store fails; the last table stays.
+    pub async fn publish_everywhere(&self) -> Result<(), StoreError> {
+        let table = self.publish().await?;
+        if timeout(ENVOYS_WAIT, self.envoys.run_with(table.version)).await.is_err() {
+            tracing::warn!(version = table.version, "an Envoy did not take the routing table in {ENVOYS_WAIT:?}");
+        }
+        Ok(())
     }
 
     async fn up(&self) -> BTreeSet<String> {

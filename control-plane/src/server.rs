@@ -22,7 +22,7 @@ use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
-use crate::xds::{self, Envoys, MODULE_PATH, Module, Snapshot, Xds};
+use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
 use crate::{api, health};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
@@ -76,10 +76,9 @@ impl Server {
         let cluster = Arc::new(Cluster::open(config, store).await?);
 
         let stop = CancellationToken::new();
-        let envoys = Envoys::default();
         let (snapshots, snapshot) = watch::channel(None);
-        let xds = Xds::new(snapshot.clone(), envoys.clone(), stop.clone());
-        let operators = Admin { cluster: cluster.clone(), envoys, snapshot };
+        let xds = Xds::new(snapshot.clone(), cluster.envoys.clone(), stop.clone());
+        let operators = Admin { cluster: cluster.clone(), snapshot };
 
         let mut servers = JoinSet::new();
         servers.spawn(serve_envoys(envoy_port, envoy_routes(&cluster, &module, xds), stop.clone()));

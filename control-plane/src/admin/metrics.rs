@@ -57,7 +57,7 @@ pub async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
             .set(owners.filter(|owners| owners.contains(&index)).count() as f64);
         gauge!("miroir_node_stale_shards", "node" => node.id.clone()).set(stale.sum::<usize>() as f64);
     }
-    let envoys = admin.envoys.connected();
+    let envoys = admin.cluster.envoys.connected();
     let outdated = envoys.iter().filter(|envoy| envoy.resources.values().any(|d| d.sent != d.acknowledged));
     gauge!("miroir_envoy_streams_outdated").set(outdated.count() as f64);
     gauge!("miroir_envoy_streams").set(envoys.len() as f64);

@@ -18,7 +18,7 @@ use miroir_core::error::{ApiError, ErrorType};
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
-use crate::xds::{Envoys, Snapshot};
+use crate::xds::Snapshot;
 use reply::Refused;
 
 /// What the REST API tells of.
@@ -26,8 +26,6 @@ use reply::Refused;
 pub struct Admin {
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// The Envoys that are connected.
-    pub envoys: Envoys,
     /// What Envoys are told; `None` before the first time.
     pub snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
 }

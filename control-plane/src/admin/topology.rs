@@ -123,6 +123,6 @@ pub async fn topology(State(admin): State<Admin>) -> Json<Topology> {
         replication_factor: cluster.config.replication_factor,
         nodes: nodes.collect(),
         groups,
-        envoys: admin.envoys.connected(),
+        envoys: admin.cluster.envoys.connected(),
     })
 }

@@ -66,7 +66,7 @@ async fn register_write(
     };
     if some_missed {
         // Before the client hears of its write: whoever reads after that must not read a stale replica.
-        api.cluster.publish().await?;
+        api.cluster.publish_everywhere().await?;
     }
     Ok(Json(view::summary(&task)).into_response())
 }
@@ -94,7 +94,7 @@ async fn mark_stale(cluster: &Cluster, missed: &[(String, Vec<ShardId>)]) -> Res
     for (node, shards) in missed {
         cluster.store.mark_stale(node, shards).await?;
     }
-    cluster.publish().await.map(drop)
+    cluster.publish_everywhere().await
 }
 
 /// The owners that missed the write, with the shards they missed.

@@ -90,7 +90,7 @@ pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure>
         return Err(error.into());
     }
     cluster.store.delete_index(uid).await?;
-    cluster.publish().await?;
+    cluster.publish_everywhere().await?;
     let details = json!({"deletedDocuments": null});
     Ok(register(cluster, uid, kind::INDEX_DELETION, details, parts, None).await?)
 }
@@ -121,7 +121,7 @@ pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<BegunWrite,
         }
     };
     wait(cluster, &parts, BEGIN_WRITE_WAIT).await;
-    cluster.publish().await?;
+    cluster.publish_everywhere().await?;
     Ok(BegunWrite { exists: true, primary_key: write.primary_key.clone() })
 }
 

@@ -265,8 +265,7 @@ pub async fn commit(cluster: &Cluster, uid: &str, task: &TaskRecord) -> anyhow::
     };
     cluster.store.update_index(uid, change).await?;
     converge(cluster, uid, Some(task.uid)).await?;
-    cluster.publish().await?;
-    Ok(())
+    Ok(cluster.publish_everywhere().await?)
 }
 
 fn most_common(values: Vec<Value>) -> Option<Value> {

@@ -163,7 +163,7 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         // A change of the settings that failed on some nodes is taken back on the others.
         kind::SETTINGS_UPDATE | kind::INDEX_CREATION | kind::INDEX_UPDATE => {
             indexes::converge(cluster, index, Some(task.uid)).await?;
-            cluster.publish().await?;
+            cluster.publish_everywhere().await?;
         }
         kind::DOCUMENT_ADDITION | kind::DOCUMENT_DELETION => finish_documents(cluster, index, task).await?,
         _ => {}
@@ -183,5 +183,5 @@ async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> 
         warn!(node, uid = task.uid, ?shards, "a write failed on this replica and succeeded on another");
         cluster.store.mark_stale(node, shards).await?;
     }
-    cluster.publish().await.map(drop)
+    cluster.publish_everywhere().await
 }

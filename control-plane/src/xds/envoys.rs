@@ -9,7 +9,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use super::Kind;
+use super::{Kind, snapshot};
 
 /// All connected Envoys.
 #[derive(Clone, Default)]
@@ -83,6 +83,23 @@ impl Envoys {
     /// Tells of each change.
     pub fn subscribe(&self) -> watch::Receiver<BTreeMap<u64, Envoy>> {
         self.streams.subscribe()
+    }
+
+    /// Waits until every connected Envoy that takes the filter from us runs with the routing table of this version
+    /// or a newer one, or has refused it.
+    pub async fn run_with(&self, table_version: u64) {
+        let reached = |version: &Option<String>| {
+            version.as_deref().and_then(snapshot::table_version).is_some_and(|version| version >= table_version)
+        };
+        let done = |delivery: &Delivery| {
+            reached(&delivery.acknowledged)
+                || delivery.refused.as_ref().is_some_and(|refusal| reached(&Some(refusal.version.clone())))
+        };
+        let all_done = |envoys: &BTreeMap<u64, Envoy>| {
+            envoys.values().filter_map(|envoy| envoy.resources.get(&Kind::Filter)).all(done)
+        };
+        // It can't end before we do: the sender is ours.
+        let _ = self.subscribe().wait_for(all_done).await;
     }
 
     pub(super) fn connect(&self, protocol: Protocol) -> Connection {

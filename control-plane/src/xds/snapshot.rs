@@ -128,6 +128,11 @@ pub async fn follow(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sen
     }
 }
 
+/// The version of the routing table in a version of the filter.
+pub fn table_version(filter_version: &str) -> Option<u64> {
+    filter_version.rsplit('.').next()?.parse().ok()
+}
+
 /// Versions that say which epoch and table an Envoy has.
 fn filter_resources(module: &Module, table: &RoutingTable) -> Resources {
     let version = format!("{}.{}", table.epoch, table.version);
