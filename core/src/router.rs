@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
 use crate::documents::delete::Delete;
@@ -64,7 +64,8 @@ impl<E: Exchange + 'static> From<E> for Destination {
 }
 
 /// Finds the destination of a request by its method and path.
-pub fn route(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
+pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination) {
+    head.target = normalized(&head.target);
     let path = head.path().to_string();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if segments.first() == Some(&"_miroir") {
@@ -94,6 +95,7 @@ pub fn route(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
                 Delete::new(routing, head, index, Some(id.into())).into()
             })
         }
+        (_, segments) if is_ours(segments) => return (Kind::Instance, Destination::Reply(not_allowed())),
         _ => return (Kind::Control, Proxy::new(routing, head).into()),
     };
     let uid = percent_decode_str(uid).decode_utf8_lossy();
@@ -105,7 +107,88 @@ pub fn route(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
     (kind, make(routing, head, uid.into_owned(), &id))
 }
 
+/// Whether the control plane knows nothing of this path, whatever the method.
+fn is_ours(segments: &[&str]) -> bool {
+    match segments {
+        ["health"] | ["version"] | ["indexes", _, "search"] => true,
+        ["indexes", _, "documents", last] => !["fetch", "delete", "edit"].contains(last),
+        _ => false,
+    }
+}
+
+/// Meilisearch's answer to a method that a path doesn't have: no body.
+fn not_allowed() -> Reply {
+    Reply { status: 405, headers: Vec::new(), body: Vec::new() }
+}
+
+/// The target as Meilisearch reads it: slashes in a row are one, one at the end is none, and what is no UTF-8 in the
+/// path is replaced.
+fn normalized(target: &str) -> String {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let mut normalized = String::with_capacity(target.len());
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+        normalized.push('/');
+        let decoded = percent_decode_str(segment);
+        match decoded.clone().decode_utf8() {
+            Ok(_) => normalized.push_str(segment),
+            Err(_) => {
+                normalized.extend(utf8_percent_encode(&decoded.decode_utf8_lossy(), NON_ALPHANUMERIC));
+            }
+        }
+    }
+    if normalized.is_empty() {
+        normalized.push('/');
+    }
+    normalized + query
+}
+
 fn admin_is_elsewhere() -> ApiError {
     let message = "The admin API is not served here: it listens on the control plane's own port.";
     ApiError::new(404, "not_found", ErrorType::InvalidRequest, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::table;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn paths_are_read_as_meilisearch_reads_them() {
+        let cases = [
+            ("/health/", "/health"),
+            ("//indexes///a/search/?q=/x//", "/indexes/a/search?q=/x//"),
+            ("/indexes/%ff/search", "/indexes/%EF%BF%BD/search"),
+            ("/indexes/%C3%BC?q=%ff", "/indexes/%C3%BC?q=%ff"),
+            ("/", "/"),
+            ("?q=1", "/?q=1"),
+            ("", "/"),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(normalized(target), expected);
+        }
+    }
+
+    #[test]
+    fn a_method_that_a_path_has_not_is_not_allowed() {
+        let status = |method: &str, target: &str| {
+            let head = RequestHead { method: method.into(), target: target.into(), headers: Vec::new() };
+            match route(Arc::new(Routing::new(table(4, 1, 1, 1))), head).1 {
+                Destination::Reply(reply) => Some(reply.status),
+                Destination::Exchange(_) => None,
+            }
+        };
+        assert_eq!(status("GET", "/health/"), Some(200));
+        for (method, target) in [
+            ("POST", "/health"),
+            ("PUT", "/indexes/a/search"),
+            ("PUT", "/indexes/a/documents/1"),
+            ("PATCH", "/indexes/a/documents/delete-batch"),
+        ] {
+            assert_eq!(status(method, target), Some(405), "{method} {target}");
+        }
+        assert_eq!(status("POST", "/indexes/a/documents/fetch"), None);
+        assert_eq!(status("GET", "//_miroir/topology"), Some(404));
+    }
 }

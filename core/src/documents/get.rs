@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::documents::id::inspect;
 use crate::error::shard_unavailable;
 use crate::exchange::{Answer, CallId, Exchange, Reply, Report, RequestHead, Step};
 use crate::hide;
@@ -77,8 +78,9 @@ impl Exchange for Get {
                 return self.try_next();
             }
         };
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_err() {
+        if !self.is_what_was_asked_for(&answer.body) {
             self.report.upstream_failures += 1;
+            self.report.second_wave = true;
             return self.try_next();
         }
         let reply = Reply::json(answer.status, hide::in_document(answer.body));
@@ -91,6 +93,17 @@ impl Exchange for Get {
 }
 
 impl Get {
+    /// Whether it is a document, and the one that was asked for as far as it shows its id.
+    fn is_what_was_asked_for(&self, body: &[u8]) -> bool {
+        let facts = self.routing.facts(&self.index);
+        let primary_key = facts.primary_key.as_deref().unwrap_or_default();
+        let Ok(Ok(document)) = std::str::from_utf8(body).map(|text| inspect(text, primary_key)) else {
+            return false;
+        };
+        let selects = || form_urlencoded::parse(self.head.query().as_bytes()).any(|(key, _)| key == "fields");
+        document.id.map_or_else(|_| facts.primary_key.is_none() || selects(), |id| id == self.id)
+    }
+
     fn mark(&mut self, reply: Reply) -> Reply {
         self.report.degraded = self.reads_stale;
         let shard = shard_of(&self.id, self.routing.table.shards);

@@ -2,6 +2,9 @@
 
 use crate::error::{ApiError, ErrorType};
 
+/// How deep objects and arrays of a document may be nested. Meilisearch fails the task of a deeper one.
+const DEEPEST: usize = 128;
+
 /// How a body holds its documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -62,9 +65,20 @@ struct Nesting {
     escaped: bool,
 }
 
+/// What follows the bytes that [`Nesting`] took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// More of the value.
+    More,
+    /// Something else: the value is at its end.
+    End,
+    /// Nothing that counts: the value is nested deeper than allowed.
+    TooDeep,
+}
+
 impl Nesting {
-    /// Takes bytes up to the end of the value; how many it took, and whether the value ended there.
-    fn advance(&mut self, bytes: &[u8]) -> (usize, bool) {
+    /// Takes bytes up to the end of the value; how many it took, and what follows.
+    fn advance(&mut self, bytes: &[u8], deepest: usize) -> (usize, Then) {
         for (at, &byte) in bytes.iter().enumerate() {
             if self.in_string {
                 match byte {
@@ -77,17 +91,18 @@ impl Nesting {
             }
             match byte {
                 b'"' => self.in_string = true,
+                b'{' | b'[' if self.depth == deepest => return (at + 1, Then::TooDeep),
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
-                        return (at + 1, true);
+                        return (at + 1, Then::End);
                     }
                 }
                 _ => {}
             }
         }
-        (bytes.len(), false)
+        (bytes.len(), Then::More)
     }
 }
 
@@ -185,11 +200,19 @@ impl PayloadReader {
         in_array: bool,
         visit: &mut impl FnMut(&str) -> Result<(), DocumentError>,
     ) -> Result<&'r [u8], ApiError> {
-        let (length, ended) = self.nesting.advance(rest);
+        let deepest = if self.format == Format::Json && !in_array { DEEPEST - 1 } else { DEEPEST };
+        let (length, then) = self.nesting.advance(rest, deepest);
         let (taken, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        if !ended {
+        if then != Then::End {
             self.unfinished.extend_from_slice(taken);
-            return Ok(rest);
+        }
+        match then {
+            Then::End => {}
+            Then::More => return Ok(rest),
+            Then::TooDeep => {
+                self.position.advance(&self.unfinished);
+                return Err(self.malformed_at("recursion limit exceeded", self.position));
+            }
         }
         self.nesting = Nesting::default();
         self.place = match (self.format, in_array) {
@@ -354,6 +377,22 @@ mod tests {
             assert_eq!(message, expected, "{body}");
         }
         assert_eq!(read(Format::Json, b"", 1).unwrap_err(), "A json payload is missing.");
+    }
+
+    #[test]
+    fn documents_are_nested_as_deep_as_meilisearch_takes_them() {
+        let document =
+            |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        let in_array = |depth: usize| format!("[{}]", document(depth));
+        assert!(read(Format::Json, document(127).as_bytes(), 7).is_ok());
+        assert!(read(Format::Json, in_array(128).as_bytes(), 7).is_ok());
+        assert!(read(Format::Ndjson, document(128).as_bytes(), 7).is_ok());
+        let too_deep =
+            [(Format::Json, document(128)), (Format::Json, in_array(129)), (Format::Ndjson, document(129))];
+        for (format, body) in too_deep {
+            let message = read(format, body.as_bytes(), 7).unwrap_err();
+            assert!(message.contains("recursion limit exceeded at line 1 column 13"), "{message}");
+        }
     }
 
     proptest! {

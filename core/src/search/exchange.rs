@@ -110,7 +110,7 @@ impl Exchange for Search {
 
 enum Outcome {
     Step(Step),
-    /// A node refused a filter that we made of the client's: it should speak of the client's own.
+    /// A node refused what we made of the client's request: it should speak of the client's own.
     Explain(Vec<u8>),
 }
 
@@ -234,7 +234,9 @@ impl Asking {
             }
             Some(answer) if answer.is_final_refusal() && !self.is_out_of_step(&answer) => {
                 let clause_shows = pending.assignment.needs_clause && hide::mentions_tag(&answer.body);
-                return match clause_shows {
+                // Parameters of a query string are spoken of in other words than those of a body.
+                let speaks_of_ours = clause_shows || self.head.method == "GET";
+                return match speaks_of_ours {
                     true => Outcome::Explain(std::mem::take(&mut self.body)),
                     false => Step::Reply(hide::in_error(answer)).into(),
                 };

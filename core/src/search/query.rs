@@ -70,6 +70,9 @@ impl SearchQuery {
     /// # Errors
     /// [`Unreadable`] where a node would refuse it, as far as merging depends on it.
     pub fn parse(mut body: Map<String, Value>, facts: &IndexFacts) -> Result<SearchQuery, Unreadable> {
+        if !matches!(body.get("filter"), None | Some(Value::Null | Value::String(_) | Value::Array(_))) {
+            return Err(Unreadable);
+        }
         let offset = integer(body.get("offset"))?;
         let limit = integer(body.get("limit"))?;
         let page = integer_or_null(body.get("page"))?;
@@ -329,6 +332,7 @@ mod tests {
             json!({"page": "1"}),
             json!({"sort": "a:asc"}),
             json!({"distinct": 1}),
+            json!({"filter": 1}),
             json!({"showRankingScore": 1}),
         ] {
             assert_eq!(query(body.clone(), &facts).err(), Some(Unreadable), "{body}");

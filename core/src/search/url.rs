@@ -1,5 +1,7 @@
 //! `GET /indexes/{uid}/search`: the parameters of the query string as the body of a `POST`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::search::query::Unreadable;
@@ -9,8 +11,10 @@ use crate::search::query::Unreadable;
 /// # Errors
 /// [`Unreadable`] for what Meilisearch would refuse: a node should say why.
 pub fn parse(query: &str) -> Result<Map<String, Value>, Unreadable> {
+    // Of a parameter that is there twice the last one counts.
+    let parameters: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let mut body = Map::new();
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (key, value) in parameters {
         let (key, value) = match &*key {
             "q" | "cropMarker" | "highlightPreTag" | "highlightPostTag" | "matchingStrategy" | "distinct" => {
                 (&*key, json!(value))
@@ -41,9 +45,7 @@ pub fn parse(query: &str) -> Result<Map<String, Value>, Unreadable> {
             }
             _ => return Err(Unreadable),
         };
-        if body.insert(key.into(), value).is_some() {
-            return Err(Unreadable);
-        }
+        body.insert(key.into(), value);
     }
     Ok(body)
 }
@@ -109,8 +111,13 @@ mod tests {
 
     #[test]
     fn what_a_node_would_refuse_is_unreadable() {
-        for query in ["limit=x", "foo=1", "showRankingScore=1", "q=a&q=b"] {
+        for query in ["limit=x", "foo=1", "showRankingScore=1"] {
             assert_eq!(parse(query), Err(Unreadable), "{query}");
         }
+    }
+
+    #[test]
+    fn the_last_of_two_counts() {
+        assert_eq!(parse("q=a&limit=x&limit=2&q=b"), parse("q=b&limit=2"));
     }
 }
