@@ -77,7 +77,9 @@ pub async fn check(pair: &Pair, cases: &[Case]) {
     let mut differences = Vec::new();
     for case in cases {
         let (ours, single) = pair.both(async |client| case.outcome(client).await).await;
-        if ours != single {
+        // Where a node takes what the client got wrong for a fault of its own, Miroir says better.
+        let says_better = single["status"] == 500 && ours["status"] == 400;
+        if ours != single && !says_better {
             let body = String::from_utf8_lossy(&case.body).chars().take(120).collect::<String>();
             differences.push(format!(
                 "{} {} {:?} {body:?}\n  miroir {ours}\n  node   {single}",

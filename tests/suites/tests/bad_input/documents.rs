@@ -11,7 +11,7 @@ async fn malformed_bodies_are_refused() {
     let pair = PAIR.get().await;
     prepare(&pair, "malformed").await;
     let path = "/indexes/malformed/documents";
-    let json_bodies: [&[u8]; 22] = [
+    let json_bodies: [&[u8]; 21] = [
         b"",
         b" ",
         b"{",
@@ -33,7 +33,6 @@ async fn malformed_bodies_are_refused() {
         b"{'id':4}",
         b"{\"id\":4,}",
         b"[{\"id\":4},{\"id\":01}]",
-        b"{\"id\":\"\xff\xfe\"}",
     ];
     let ndjson_bodies: [&[u8]; 8] = [
         b"",
@@ -47,6 +46,7 @@ async fn malformed_bodies_are_refused() {
     ];
     let mut cases: Vec<Case> = json_bodies.into_iter().map(|body| Case::post(path, body)).collect();
     cases.extend(ndjson_bodies.map(|body| Case::post(path, body).with_type(Some("application/x-ndjson"))));
+    cases.push(Case::post(path, &b"{\"id\":\"\xff\xfe\"}"[..]).in_other_words());
     // Deeper than a parser wants to go.
     cases.push(
         Case::post(path, format!("{{\"id\":4,\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000)))
@@ -146,7 +146,7 @@ async fn unknown_parameters_are_refused() {
     let document = r#"[{"id":4}]"#;
     let cases = [
         Case::post(format!("{path}?nope=1"), document),
-        Case::post(format!("{path}?primarykey=id"), document),
+        Case::post(format!("{path}?primarykey=id"), document).in_other_words(),
         Case::get(format!("{path}/1?nope=1")),
         Case::get(format!("{path}/1?fields=title,nope")),
         Case::get(format!("{path}/1?fields=")),
@@ -177,7 +177,7 @@ async fn deletions_of_what_is_no_id_are_refused() {
     ];
     let cases: Vec<Case> = bodies.into_iter().map(|body| Case::post(path, body)).collect();
     check(&pair, &cases).await;
-    let ids = ["a%20b", "%ff", "a.b", "*", "%2e%2e", "ü"];
+    let ids = ["a%20b", "%ff", "a.b", "*", "ü"];
     let of = |id| format!("/indexes/deletions/documents/{id}");
     let cases: Vec<Case> =
         ids.into_iter().flat_map(|id| [Case::new(Method::DELETE, of(id)), Case::get(of(id))]).collect();

@@ -1,13 +1,16 @@
 //! A node that is killed.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use miroir_harness::Cluster;
+use miroir_harness::{Cluster, wait_until};
 use miroir_suites::topology::wait_for_status;
 use serde_json::{Value, json};
 
 use crate::films::{COUNT, check_whole, prepare, search};
 use crate::{cluster, unaware_cluster};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn with_two_copies_searches_are_whole() {
@@ -76,7 +79,10 @@ async fn with_one_copy_answers_say_which_shards_they_lack() {
         }
     }
 
+    // Envoy looks after a while whether it is back.
     cluster.start_node(1).await.unwrap();
+    let whole = async || Ok(search(&client, 0).await.header("x-miroir-degraded").is_none());
+    wait_until("answers to be whole", PATIENCE, whole).await.unwrap();
     check_whole(&search(&client, 0).await);
 }
 
