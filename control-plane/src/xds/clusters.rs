@@ -63,6 +63,8 @@ pub fn cluster(node: &NodeRecord, health: &HealthConfig) -> Option<(String, Any)
         // A node that is down is down: no request goes to it in the hope that the check is wrong.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: percent(0.0),
+            // Workers hear at once that it is down or back, not after a second.
+            update_merge_window: duration(Duration::ZERO),
             ..Default::default()
         }),
         circuit_breakers: Some(CircuitBreakers {

@@ -35,7 +35,24 @@ enum State {
     /// The nodes are being asked.
     Asking(Box<Asking>),
     /// A node is to say what is wrong with the request.
-    Refused(Box<AnyNode>),
+    Refused(Box<Refused>),
+}
+
+#[derive(Debug)]
+struct Refused {
+    any_node: AnyNode,
+    /// Calls below this one were made before, and what they say is of no interest any more.
+    first_call: CallId,
+}
+
+impl Refused {
+    fn numbered(&self, step: Step) -> Step {
+        let number = |(call, what)| (self.first_call + call, what);
+        match step {
+            Step::Call(calls) => Step::Call(calls.into_iter().map(number).collect()),
+            step => step,
+        }
+    }
 }
 
 impl Search {
@@ -48,7 +65,7 @@ impl Search {
     fn begin(&mut self, body: Vec<u8>) -> Step {
         let facts = self.routing.facts(&self.index);
         let query = self.read(&body).and_then(|body| SearchQuery::parse(body, &facts).ok());
-        let Some(query) = query else { return self.refuse(body) };
+        let Some(query) = query else { return self.refuse(body, 0) };
         let asking =
             Asking::new(self.routing.clone(), self.head.clone(), self.index.clone(), query, facts, body);
         let mut asking = Box::new(asking);
@@ -68,10 +85,12 @@ impl Search {
         serde_json::from_slice(body).ok()
     }
 
-    fn refuse(&mut self, body: Vec<u8>) -> Step {
-        let mut any_node = Box::new(AnyNode::new(self.routing.clone(), self.head.clone(), Expect::Refusal));
+    fn refuse(&mut self, body: Vec<u8>, first_call: CallId) -> Step {
+        let mut any_node = AnyNode::new(self.routing.clone(), self.head.clone(), Expect::Refusal);
         let step = any_node.begin(body);
-        self.state = State::Refused(any_node);
+        let refused = Refused { any_node, first_call };
+        let step = refused.numbered(step);
+        self.state = State::Refused(Box::new(refused));
         step
     }
 }
@@ -91,10 +110,19 @@ impl Exchange for Search {
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step {
         match &mut self.state {
             State::Reading => Step::Wait,
-            State::Refused(any_node) => any_node.answered(call, answer),
+            State::Refused(refused) => match call.checked_sub(refused.first_call) {
+                Some(call) => {
+                    let step = refused.any_node.answered(call, answer);
+                    refused.numbered(step)
+                }
+                None => Step::Wait,
+            },
             State::Asking(asking) => match asking.answered(call, answer) {
                 Outcome::Step(step) => step,
-                Outcome::Explain(body) => self.refuse(body),
+                Outcome::Explain(body) => {
+                    let first_call = asking.next_call;
+                    self.refuse(body, first_call)
+                }
             },
         }
     }
@@ -103,7 +131,7 @@ impl Exchange for Search {
         match &self.state {
             State::Reading => Report::default(),
             State::Asking(asking) => asking.report.clone(),
-            State::Refused(any_node) => any_node.report(),
+            State::Refused(refused) => refused.any_node.report(),
         }
     }
 }
@@ -318,4 +346,37 @@ fn list(shards: &[ShardId]) -> String {
     shards.sort_unstable();
     shards.dedup();
     shards.iter().map(ShardId::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::table;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn refusal(words: &str) -> Option<Answer> {
+        Some(Answer { status: 400, headers: Vec::new(), body: words.into() })
+    }
+
+    #[test]
+    fn a_refusal_speaks_of_the_clients_own_request() {
+        let routing = Arc::new(Routing::new(table(4, 3, 1, 1)));
+        let target = "/indexes/a/search?matchingStrategy=nope";
+        let head = RequestHead { method: "GET".into(), target: target.into(), headers: Vec::new() };
+        let mut search = Search::new(routing, head, "a".into());
+        let Step::Call(calls) = search.body(&[], true) else { panic!("no calls") };
+        assert_eq!(calls.len(), 3);
+
+        let Step::Call(again) = search.answered(0, refusal("of ours")) else { panic!("no call") };
+        let [(again, call)] = &again[..] else { panic!("not one call") };
+        assert_eq!((&*call.method, &*call.target), ("GET", target));
+        // The others answer meanwhile.
+        assert_eq!(search.answered(1, refusal("of ours")), Step::Wait);
+        assert_eq!(search.answered(2, refusal("of ours")), Step::Wait);
+        let Step::Reply(reply) = search.answered(*again, refusal("of the client's")) else {
+            panic!("no reply")
+        };
+        assert_eq!((reply.status, &*reply.body), (400, &b"of the client's"[..]));
+    }
 }
