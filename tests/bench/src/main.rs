@@ -25,7 +25,7 @@ const SEARCHES_PER_ROUND: usize = 400;
 async fn main() -> Result<()> {
     let cluster = Cluster::start(Options { nodes: 3, replication_factor: 1, ..Options::default() }).await?;
     fill(&cluster.client()).await?;
-    let pass_through = PassThrough::start(cluster.node(0).url(), cluster.folder()).await?;
+    let pass_through = PassThrough::start(&cluster.node(0).url(), cluster.folder()).await?;
     let direct = Client::new(pass_through.url(), "masterKey");
     let envoy = cluster.envoy_pid().context("Envoy is not running")?;
 
