@@ -31,8 +31,9 @@ test: build envoy ## all tests, natively and as Wasm
 lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration files
 	@scripts/lint
 
-bench: rust ## time the core
+bench: build envoy ## time the core, and what a search costs Envoy
 	cargo bench -p miroir-core
+	@$(TARGET)/release/miroir-bench
 
 build: rust
 	@scripts/build
