@@ -197,6 +197,17 @@ async fn every_setting_is_changed_and_reset_by_its_own_route() {
 }
 
 #[tokio::test]
+async fn a_star_among_attributes_is_all_of_them() {
+    let node = Node::start().await;
+    let all = json!({ "displayedAttributes": ["*"], "searchableAttributes": ["*", "b"] });
+    node.done(node.patch("/indexes/a/settings", all).await).await;
+    node.done(node.post("/indexes/a/documents", json!([{ "id": 1, "a": "fish" }])).await).await;
+    let found = node.get("/indexes/a/search?q=fish").await;
+    assert_eq!(found["hits"], json!([{ "id": 1, "a": "fish" }]));
+    assert_eq!(node.get("/indexes/a/settings/displayed-attributes").await, json!(["*"]));
+}
+
+#[tokio::test]
 async fn vectors_given_with_the_documents_are_compared() {
     let node = Node::start().await;
     let embedders = json!({ "embedders": { "e": { "source": "userProvided", "dimensions": 2 } } });

@@ -19,7 +19,14 @@ macro_rules! hand_over {
 impl Settings {
     /// Hands the settings to the engine.
     pub fn apply(&self, builder: &mut update::Settings) {
-        let settings = self.clone();
+        let mut settings = self.clone();
+        // To the engine `*` is a name like others: all attributes are those that nobody has set. A task's settings
+        // are written with it, so it is here that it is understood.
+        for attributes in [&mut settings.displayed_attributes, &mut settings.searchable_attributes] {
+            if matches!(attributes, Setting::Set(names) if names.iter().any(|name| name == "*")) {
+                *attributes = Setting::Reset;
+            }
+        }
         hand_over!(builder, settings.searchable_attributes, set_searchable_fields(v => v), reset_searchable_fields);
         hand_over!(builder, settings.displayed_attributes, set_displayed_fields(v => v), reset_displayed_fields);
         hand_over!(builder, settings.filterable_attributes, set_filterable_fields(v => v), reset_filterable_fields);

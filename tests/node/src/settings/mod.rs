@@ -161,14 +161,8 @@ impl Settings {
         }
     }
 
-    /// The settings as the engine will take them: `*` among attributes is all of them, and what can be
-    /// checked without the index is checked.
+    /// The settings once what can be checked without the index is checked.
     pub fn checked(mut self) -> Result<Self, milli_core::Error> {
-        for attributes in [&mut self.displayed_attributes, &mut self.searchable_attributes] {
-            if matches!(attributes, Setting::Set(names) if names.iter().any(|name| name == "*")) {
-                *attributes = Setting::Reset;
-            }
-        }
         if let Setting::Set(embedders) = &mut self.embedders {
             for (name, embedder) in embedders {
                 *embedder = milli_core::update::validate_embedding_settings(std::mem::take(embedder), name)?;
