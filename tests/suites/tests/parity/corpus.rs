@@ -37,7 +37,7 @@ pub fn settings(index: &str) -> Value {
     }
     json!({
         "searchableAttributes": ["name", "description", "tags", "maintainer"],
-        "displayedAttributes": ["id", "name", "description", "section", "size", "tags", "homepage", "maintainer"],
+        "displayedAttributes": ["id", "name", "description", "section", "size", "tags", "homepage"],
         "filterableAttributes": plain["filterableAttributes"],
         "sortableAttributes": plain["sortableAttributes"],
         "rankingRules": ["words", "typo", "sort", "proximity", "attribute", "exactness", "size:desc"],

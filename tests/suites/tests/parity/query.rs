@@ -61,12 +61,13 @@ impl Query {
         these
     }
 
-    /// Whether the engine guesses the total: it stops counting what a threshold or a distinct attribute leaves out
-    /// once it has filled the page, unless pages are numbered.
+    /// Whether the engine guesses the total: unless pages are numbered, it stops counting what a threshold or a distinct
+    /// attribute leaves out once it has filled the page, and does not begin to if the page is beyond the end.
     pub fn total_is_a_guess(&self, hits: usize) -> bool {
-        let limit = self.body.get("limit").and_then(Value::as_u64).unwrap_or(20);
+        let number = |name, default| self.body.get(name).and_then(Value::as_u64).unwrap_or(default);
+        let (is_full, is_beyond) = (hits as u64 >= number("limit", 20), hits == 0 && number("offset", 0) > 0);
         let narrows = ["rankingScoreThreshold", "distinct"].iter().any(|key| self.body.contains_key(*key));
-        narrows && !self.is_paged() && hits as u64 >= limit
+        narrows && !self.is_paged() && (is_full || is_beyond)
     }
 
     /// Whether its pages are numbered.
