@@ -48,3 +48,16 @@ apt_install() {
     quietly as_root apt-get update
     quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
+
+# Makes the virtual environment .tools/NAME of one PyPI package, unless it is there: `pypi_install NAME PACKAGE==VERSION`
+pypi_install() {
+    local venv=$TOOLS/$1 package=$2
+    [ "$(cat "$venv/installed" 2>/dev/null)" != "$package" ] || return 0
+    # Debian's Python comes without the means to make one.
+    python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3 python3-venv
+    say "installing $package into .tools (about 60 MB)"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    quietly "$venv/bin/pip" install --disable-pip-version-check "$package"
+    echo "$package" >"$venv/installed"
+}
