@@ -126,14 +126,13 @@ pub async fn reset(cluster: &Cluster, uid: &str, setting: Option<Setting>) -> Re
         let change = reset_of(setting, SETTINGS.iter().map(|setting| setting.name));
         return refuse(cluster, uid, &change).await;
     };
-    // A node refuses names that its version does not know, so it is asked for them.
-    let known = match setting {
-        Some(_) => Value::Null,
-        None => ask_any(cluster, |client| async move { client.settings(uid).await }).await?.1,
-    };
-    let names = known.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
-    let change = reset_of(setting, names);
-    let node_change = node_change(&change, &values_after(cluster, uid, Some(&index), &change).await?);
+    let change = reset_of(setting, SETTINGS.iter().map(|setting| setting.name));
+    let mut node_change = node_change(&change, &values_after(cluster, uid, Some(&index), &change).await?);
+    if let (None, Some(names)) = (setting, node_change.as_object_mut()) {
+        // A node refuses names that its version does not know, so it is asked for them.
+        let known = ask_any(cluster, |client| async move { client.settings(uid).await }).await?.1;
+        names.retain(|name, _| known.get(name).is_some());
+    }
     let node_change = &node_change;
     let send = |client: NodeClient| async move { client.update_settings(uid, node_change).await };
     apply(cluster, uid, change, &send, None).await
@@ -215,6 +214,12 @@ async fn ask_any<T, F: Future<Output = Result<T, NodeError>>>(
 /// A change as its task shows it.
 fn details(change: &Value) -> Value {
     let mut details = change.clone();
+    for path in SETS {
+        if let Some(Value::Array(set)) = details.pointer_mut(path) {
+            set.sort_by(|left, right| left.as_str().cmp(&right.as_str()));
+            set.dedup();
+        }
+    }
     for name in ["displayedAttributes", "searchableAttributes"] {
         if let Some(value @ Value::Null) = details.get_mut(name) {
             *value = json!(["*"]);
@@ -228,6 +233,17 @@ fn details(change: &Value) -> Value {
     }
     details
 }
+
+/// Lists whose order is of no account: Meilisearch sorts them.
+const SETS: [&str; 7] = [
+    "/sortableAttributes",
+    "/stopWords",
+    "/nonSeparatorTokens",
+    "/separatorTokens",
+    "/dictionary",
+    "/typoTolerance/disableOnWords",
+    "/typoTolerance/disableOnAttributes",
+];
 
 /// A secret as Meilisearch shows it.
 fn hidden(secret: &str) -> String {
@@ -287,10 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn details_hide_secrets_and_show_wildcards() {
+    fn details_hide_secrets_show_wildcards_and_sort_sets() {
         let change = json!({
             "searchableAttributes": null,
             "stopWords": null,
+            "dictionary": ["b", "a", "b"],
             "embedders": {"e": {"source": "openAi", "apiKey": "sk-1234567890abcdefgh"}, "gone": null},
         });
         assert_eq!(
@@ -298,6 +315,7 @@ mod tests {
             json!({
                 "searchableAttributes": ["*"],
                 "stopWords": null,
+                "dictionary": ["a", "b"],
                 "embedders": {"e": {"source": "openAi", "apiKey": "sk-XXXXX..."}, "gone": null},
             })
         );
