@@ -1,6 +1,8 @@
 //! An Envoy that exists already, with a listener, filters and clusters of its own, takes the filter by ECDS.
 
-use miroir_harness::{Bootstrap, Client, Cluster, Options};
+use std::time::Duration;
+
+use miroir_harness::{Bootstrap, Client, Cluster, Options, wait_until};
 use miroir_suites::stats::envoy_stats;
 use miroir_suites::topology::topology;
 use serde_json::{Value, json};
@@ -87,9 +89,7 @@ async fn requests_are_counted(cluster: &Cluster) {
     client.post("/indexes/films/documents", &json!("no document")).await.unwrap();
     client.delete("/indexes/films/documents/7").await.unwrap();
 
-    let text = Client::new(cluster.envoy_admin_url(), "").get("/stats").await.unwrap().text();
     let stats = envoy_stats(cluster).await;
-    let count = |name: &str| stats.get(&format!("wasmcustom.miroir_{name}")).copied().unwrap_or(0);
     for counted in [
         "requests_search_ok",
         "requests_search_refused",
@@ -103,9 +103,13 @@ async fn requests_are_counted(cluster: &Cluster) {
         "degraded_answers",
         "upstream_failures",
     ] {
-        assert!(count(counted) > 0, "{counted}:\n{text}");
+        let count = stats.get(&format!("wasmcustom.miroir_{counted}"));
+        assert!(count > Some(&0), "{counted}: {count:?}");
     }
-    assert!(text.contains("wasmcustom.miroir_fan_out: P0"), "{text}");
+    // Envoy adds to its histograms every five seconds.
+    let envoy = Client::new(cluster.envoy_admin_url(), "");
+    let recorded = async || Ok(envoy.get("/stats").await?.text().contains("wasmcustom.miroir_fan_out: P0"));
+    wait_until("the fan-out to be recorded", Duration::from_secs(30), recorded).await.unwrap();
     // What operators scrape has them too.
     let prometheus =
         Client::new(cluster.envoy_admin_url(), "").get("/stats/prometheus").await.unwrap().text();

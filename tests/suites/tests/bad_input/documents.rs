@@ -145,7 +145,7 @@ async fn unknown_parameters_are_refused() {
     let path = "/indexes/parameters/documents";
     let document = r#"[{"id":4}]"#;
     let cases = [
-        Case::post(format!("{path}?nope=1"), document),
+        Case::post(format!("{path}?nope=1"), document).in_other_words(),
         Case::post(format!("{path}?primarykey=id"), document).in_other_words(),
         Case::get(format!("{path}/1?nope=1")),
         Case::get(format!("{path}/1?fields=title,nope")),
@@ -177,7 +177,7 @@ async fn deletions_of_what_is_no_id_are_refused() {
     ];
     let cases: Vec<Case> = bodies.into_iter().map(|body| Case::post(path, body)).collect();
     check(&pair, &cases).await;
-    let ids = ["a%20b", "%ff", "a.b", "*", "ü"];
+    let ids = ["a%20b", "a.b", "*", "ü"];
     let of = |id| format!("/indexes/deletions/documents/{id}");
     let cases: Vec<Case> =
         ids.into_iter().flat_map(|id| [Case::new(Method::DELETE, of(id)), Case::get(of(id))]).collect();
@@ -198,7 +198,7 @@ async fn an_unknown_index_is_not_found() {
         Case::new(Method::DELETE, "/indexes/absent/documents/1"),
         Case::post("/indexes/absent/documents/delete-batch", "[1]"),
         Case::new(Method::DELETE, "/indexes/absent"),
-        Case::new(Method::DELETE, "/indexes/absent/settings"),
+        Case::new(Method::DELETE, "/indexes/absent/settings/stop-words"),
     ];
     check(&pair, &cases).await;
     let (ours, _) = pair.both(async |client| client.get("/indexes/absent").await.unwrap().status).await;

@@ -14,14 +14,31 @@ async fn unknown_routes_are_refused() {
         Case::get("/indexes/a/search/more"),
         Case::post("/nowhere", "{}"),
         Case::new(Method::DELETE, "/nowhere"),
-        Case::get("//health"),
-        Case::get("/health/"),
         Case::get("/Indexes"),
-        Case::get("/indexes//search"),
         Case::get("/tasks/1/2"),
         Case::get("/indexes/a/settings/nowhere"),
     ];
     check(&pair, &cases).await;
+}
+
+/// As Meilisearch 1.50 reads them; the embedded node is not that forgiving.
+#[tokio::test]
+async fn paths_are_read_with_indulgence() {
+    let pair = PAIR.get().await;
+    let client = pair.miroir.client();
+    let invalid = Some("invalid_index_uid");
+    for (path, status, code) in [
+        ("/health/", 200, None),
+        ("//health", 200, None),
+        ("/tasks/", 200, None),
+        ("//indexes///nowhere//search/", 404, Some("index_not_found")),
+        ("/indexes/%ff/search", 400, invalid),
+        ("/indexes/%ff/settings", 400, invalid),
+        ("/indexes/%ff", 400, invalid),
+    ] {
+        let answer = client.get(path).await.unwrap();
+        assert_eq!((answer.status, answer.code().as_deref()), (status, code), "{path}: {}", answer.text());
+    }
 }
 
 #[tokio::test]
@@ -45,7 +62,7 @@ async fn what_is_no_index_uid_is_refused() {
     let pair = PAIR.get().await;
     let long = "a".repeat(513);
     let mut cases = Vec::new();
-    for uid in ["a%20b", "a.b", "%C3%BC", "a%2Fb", "*", "%ff", &long] {
+    for uid in ["a%20b", "a.b", "%C3%BC", "a%2Fb", "*", &long] {
         let of = |rest: &str| format!("/indexes/{uid}{rest}");
         cases.extend([
             Case::post(of("/search"), "{}"),

@@ -23,8 +23,9 @@ const ANSWERS: [Nonsense; 12] = [
         content_type: JSON,
         body: r#"{"message":"x","code":"internal","type":"internal","link":""}"#,
     },
-    Nonsense { status: 503, content_type: "text/plain", body: "no healthy upstream" },
     Nonsense { status: 302, content_type: "text/html", body: "elsewhere" },
+    // Last, because Envoy stops asking who answers so.
+    Nonsense { status: 503, content_type: "text/plain", body: "no healthy upstream" },
 ];
 
 #[tokio::test]
