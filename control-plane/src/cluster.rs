@@ -143,7 +143,10 @@ impl Cluster {
     pub async fn publish_everywhere(&self) -> Result<(), StoreError> {
         let table = self.publish().await?;
         if timeout(ENVOYS_WAIT, self.envoys.run_with(table.version)).await.is_err() {
-            tracing::warn!(version = table.version, "an Envoy did not take the routing table in {ENVOYS_WAIT:?}");
+            tracing::warn!(
+                version = table.version,
+                "an Envoy did not take the routing table in {ENVOYS_WAIT:?}"
+            );
         }
         Ok(())
     }

@@ -89,7 +89,10 @@ impl Envoys {
     /// or a newer one, or has refused it.
     pub async fn run_with(&self, table_version: u64) {
         let reached = |version: &Option<String>| {
-            version.as_deref().and_then(snapshot::table_version).is_some_and(|version| version >= table_version)
+            version
+                .as_deref()
+                .and_then(snapshot::table_version)
+                .is_some_and(|version| version >= table_version)
         };
         let done = |delivery: &Delivery| {
             reached(&delivery.acknowledged)

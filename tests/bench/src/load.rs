@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::cpu;
 
 /// Common enough that every node has 20 hits.
-const WORDS: [&str; 8] = ["library", "development", "python", "files", "data", "tools", "documentation", "game"];
+const WORDS: [&str; 8] =
+    ["library", "development", "python", "files", "data", "tools", "documentation", "game"];
 const AT_ONCE: usize = 4;
 
 /// What a round of searches cost, per search.

@@ -19,9 +19,18 @@ impl PassThrough {
         let port = free_port();
         let node_port = url.rsplit(':').next().context("a node without a port")?;
         let path = folder.join("pass-through.yaml");
-        std::fs::write(&path, CONFIGURATION.replace("{port}", &port.to_string()).replace("{node_port}", node_port))?;
+        std::fs::write(
+            &path,
+            CONFIGURATION.replace("{port}", &port.to_string()).replace("{node_port}", node_port),
+        )?;
         let process = Command::new(binaries::envoy()?)
-            .args(["--config-path", &path.display().to_string(), "--disable-hot-restart", "--concurrency", "2"])
+            .args([
+                "--config-path",
+                &path.display().to_string(),
+                "--disable-hot-restart",
+                "--concurrency",
+                "2",
+            ])
             .args(["--log-level", "error"])
             .spawn()?;
         let pass_through = PassThrough { process, port };
