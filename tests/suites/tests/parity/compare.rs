@@ -25,6 +25,19 @@ impl Answers {
     pub async fn to(query: &Query, client: &Client) -> Result<Answers> {
         Ok(Answers { plain: query.send(client).await?, ranked: query.ranked().send(client).await? })
     }
+
+    /// The same answers without what is highlighted, cropped or pointed out in the hits.
+    fn bare(&self) -> Answers {
+        let bare = |answer: &Value| {
+            let mut answer = answer.clone();
+            let hits = answer["hits"].as_array_mut().into_iter().flatten();
+            for hit in hits.filter_map(Value::as_object_mut) {
+                hit.retain(|member, _| !["_formatted", "_matchesPosition"].contains(&&**member));
+            }
+            answer
+        };
+        Answers { plain: bare(&self.plain), ranked: bare(&self.ranked) }
+    }
 }
 
 /// What differs between the answers to a query.
@@ -36,8 +49,10 @@ pub struct Difference {
     pub totals: bool,
     /// The facets: counts, their order, ranges.
     pub facets: bool,
-    /// The hits where the rank keys are equal.
+    /// The documents found, where the rank keys are equal.
     pub hits: bool,
+    /// What is highlighted, cropped or pointed out in them, where they are equal themselves.
+    pub highlights: bool,
     /// The query and both answers, for a person.
     pub text: String,
 }
@@ -45,7 +60,7 @@ pub struct Difference {
 impl Difference {
     /// Whether anything differs.
     pub fn any(&self) -> bool {
-        self.ranks || self.totals || self.facets || self.hits
+        self.ranks || self.totals || self.facets || self.hits || self.highlights
     }
 }
 
@@ -56,11 +71,15 @@ impl Difference {
 pub async fn compare(query: &Query, ours: &Answers, theirs: &Answers, node: &Client) -> Result<Difference> {
     let pairs = [(&ours.plain, &theirs.plain), (&ours.ranked, &theirs.ranked)];
     let ranks = keys(&ours.ranked) != keys(&theirs.ranked);
+    let (bare_query, bare_ours, bare_theirs) = (query.bare(), ours.bare(), theirs.bare());
+    let hits = !ranks && !same_hits(&bare_query, &bare_ours, &bare_theirs, node).await?;
+    let highlights = !ranks && !hits && !same_hits(query, ours, theirs, node).await?;
     let mut difference = Difference {
         ranks,
         totals: pairs.iter().any(|(ours, theirs)| totals(query, ours) != totals(query, theirs)),
         facets: pairs.iter().any(|(ours, theirs)| facets(query, ours) != facets(query, theirs)),
-        hits: !ranks && !same_hits(query, ours, theirs, node).await?,
+        hits,
+        highlights,
         text: String::new(),
     };
     if difference.any() {
@@ -92,8 +111,8 @@ fn totals(query: &Query, answer: &Value) -> Value {
     let mut rest = answer.as_object().cloned().unwrap_or_default();
     let passing = ["hits", "facetDistribution", "facetStats", "processingTimeMs", "requestUid"];
     rest.retain(|member, _| !passing.contains(&&**member));
-    if query.total_is_a_guess(hits(answer).len()) {
-        rest.remove("estimatedTotalHits");
+    if query.counts_are_guesses(hits(answer).len()) {
+        rest.retain(|member, _| !["estimatedTotalHits", "totalHits", "totalPages"].contains(&&**member));
     }
     rest.into()
 }
@@ -101,6 +120,9 @@ fn totals(query: &Query, answer: &Value) -> Value {
 /// What the facets tell, in their order. Of values with equal counts any may come first where the counts order them,
 /// and any may be cut off.
 fn facets(query: &Query, answer: &Value) -> String {
+    if query.counts_are_guesses(hits(answer).len()) {
+        return String::new();
+    }
     let mut distribution = answer["facetDistribution"].as_object().cloned().unwrap_or_default();
     for (facet, values) in &mut distribution {
         if corpus::counts_order(query.index, facet) {
@@ -193,6 +215,7 @@ fn describe(query: &Query, difference: &Difference, ours: &Answers, theirs: &Ans
         ("totals", difference.totals),
         ("facets", difference.facets),
         ("hits", difference.hits),
+        ("highlights", difference.highlights),
     ];
     let what: Vec<&str> = what.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
     let mut text = format!("{query}\ndiffers in {}:\n", what.join(", "));
@@ -212,7 +235,7 @@ fn describe(query: &Query, difference: &Difference, ours: &Answers, theirs: &Ans
             let _ = writeln!(text, "  {who} ranks {} by {}", hit["id"], hit["_rankingScoreDetails"]);
         }
     }
-    if difference.hits {
+    if difference.hits || difference.highlights {
         for (what, ours, theirs) in
             [("as asked", &ours.plain, &theirs.plain), ("with details", &ours.ranked, &theirs.ranked)]
         {

@@ -18,13 +18,16 @@ struct Generator<'a> {
     random: Rng,
 }
 
-impl Generator<'_> {
+/// Makes up a value of some parameter.
+type Parameter<'a> = fn(&mut Generator<'a>) -> Value;
+
+impl<'a> Generator<'a> {
     fn query(&mut self, index: &'static str) -> Query {
         let mut body = Map::new();
         let mut add = |parameters: Value| body.extend(parameters.as_object().cloned().unwrap_or_default());
         add(self.words());
         add(self.window());
-        let parameters: [(u32, fn(&mut Self) -> Value); 12] = [
+        let parameters: [(u32, Parameter<'a>); 12] = [
             (35, Self::filter),
             (25, Self::sort),
             (30, Self::facets),
@@ -89,7 +92,9 @@ impl Generator<'_> {
             6 => format!("{} {}", self.word(), self.word()),
             7 => self.words_in_a_row(4).join(" "),
             8 => beginning(&self.word(), self.random.usize(1..5)),
-            9 => format!("{} {}", self.word(), beginning(&self.word(), self.random.usize(1..4))),
+            // Of the words that begin with fewer letters the engine looks at some only, and at which depends on all that
+            // an index holds.
+            9 => format!("{} {}", self.word(), beginning(&self.word(), self.random.usize(3..6))),
             10 | 11 => self.with_typos(),
             12 => format!("\"{}\" {}", self.words_in_a_row(2).join(" "), self.word()),
             _ => match self.chance(50) {
