@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn nodes_return_more_values_of_facets() {
         let by_count = json!({"faceting": {"sortFacetValuesBy": {"genre": "count"}}});
-        let (node, user) = roundtrip(&[by_count.clone()]);
+        let (node, user) = roundtrip(std::slice::from_ref(&by_count));
         assert_eq!(node["faceting"]["maxValuesPerFacet"], 10_000);
         assert_eq!(
             user["faceting"],
