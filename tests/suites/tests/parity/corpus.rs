@@ -48,7 +48,7 @@ pub fn settings(index: &str) -> Value {
             "game": ["video game", "toy"],
             "db": ["database"],
         },
-        "typoTolerance": { "minWordSizeForTypos": { "oneTypo": 6, "twoTypos": 10 }, "disableOnWords": ["python"] },
+        "typoTolerance": { "minWordSizeForTypos": { "oneTypo": 4, "twoTypos": 8 }, "disableOnWords": ["python"] },
         "faceting": { "maxValuesPerFacet": MAX_FACET_VALUES, "sortFacetValuesBy": { "*": "count", "section": "alpha" } },
         "pagination": { "maxTotalHits": 400 },
     })

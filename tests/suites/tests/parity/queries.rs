@@ -37,7 +37,7 @@ impl<'a> Generator<'a> {
             (12, |_| json!({ "showMatchesPosition": true })),
             (25, |_| json!({ "showRankingScore": true })),
             (10, |_| json!({ "showRankingScoreDetails": true })),
-            (20, Self::threshold),
+            (8, Self::threshold),
             (25, Self::matching_strategy),
             (12, Self::searched_on),
         ];
@@ -45,10 +45,6 @@ impl<'a> Generator<'a> {
             if self.chance(percent) {
                 add(parameter(self));
             }
-        }
-        // The score of several words depends on which of them are one word elsewhere in the index.
-        if body.get("q").and_then(Value::as_str).is_some_and(|q| q.contains(' ')) {
-            body.remove("rankingScoreThreshold");
         }
         // What is counted of the documents that a distinct attribute leaves is up to the engine, so no facets then.
         if self.chance(12) && !body.contains_key("facets") {
@@ -96,9 +92,9 @@ impl<'a> Generator<'a> {
             6 => format!("{} {}", self.word(), self.word()),
             7 => self.words_in_a_row(4).join(" "),
             8 => beginning(&self.word(), self.random.usize(1..5)),
-            // Of the words that begin with fewer letters, or with some like more letters, the engine looks at some only,
-            // and at which depends on all that an index holds.
-            9 => format!("{} {}", self.word(), beginning(&self.word(), self.random.usize(3..5))),
+            // Of the words that begin with fewer letters the engine looks at some only, and at which depends on all that
+            // an index holds.
+            9 => format!("{} {}", self.word(), beginning(&self.word(), self.random.usize(3..6))),
             10 | 11 => self.with_typos(),
             12 => format!("\"{}\" {}", self.words_in_a_row(2).join(" "), self.word()),
             _ => match self.chance(50) {

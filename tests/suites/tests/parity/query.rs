@@ -61,14 +61,23 @@ impl Query {
         these
     }
 
-    /// Whether the engine guesses totals and facets: what a threshold or a distinct attribute leaves out it may count
-    /// where it stops because the page is full, or does not begin because the page is beyond the end.
+    /// The same query without highlighting, cropping and the places of matches.
+    pub fn bare(&self) -> Query {
+        let mut bare = self.clone();
+        bare.body.retain(|parameter, _| {
+            !["attributesToHighlight", "attributesToCrop", "showMatchesPosition"].contains(&&**parameter)
+        });
+        bare
+    }
+
+    /// Whether the engine guesses totals and facets. What a threshold or a distinct attribute leaves out it counts
+    /// until the page is full, unless pages are numbered; and it does not begin to if the page is beyond the end.
     pub fn counts_are_guesses(&self, hits: usize) -> bool {
         let number = |name, default| self.body.get(name).and_then(Value::as_u64).unwrap_or(default);
-        let length = number(if self.is_paged() { "hitsPerPage" } else { "limit" }, 20);
+        let is_full = !self.is_paged() && hits as u64 >= number("limit", 20);
         let is_beyond = hits == 0 && (number("offset", 0) > 0 || number("page", 1) > 1);
         let narrows = ["rankingScoreThreshold", "distinct"].iter().any(|key| self.body.contains_key(*key));
-        narrows && (hits as u64 >= length || is_beyond)
+        narrows && (is_full || is_beyond)
     }
 
     /// Whether its pages are numbered.
