@@ -1,0 +1,89 @@
+//! Documents that tie nowhere: the last ranking rule tells any two apart.
+
+use miroir_harness::Client;
+use serde_json::{Value, json};
+
+const WORDS: [&str; 24] = [
+    "mirror", "mirrors", "miroir", "silver", "river", "night", "garden", "winter", "summer", "storm",
+    "letter", "stranger", "house", "houses", "ocean", "king", "queen", "king's", "train", "station", "glass",
+    "shadow", "light", "midnight",
+];
+const GENRES: [&str; 6] = ["Drama", "comedy", "Thriller", "été", "Etude", "Western"];
+
+fn words(random: &mut fastrand::Rng, count: usize) -> String {
+    (0..count).map(|_| WORDS[random.usize(..WORDS.len())]).collect::<Vec<_>>().join(" ")
+}
+
+fn films() -> Vec<Value> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let film = |id: usize| {
+        let genres: Vec<&str> =
+            (0..=random.usize(..2)).map(|_| GENRES[random.usize(..GENRES.len())]).collect();
+        let vector: Vec<f32> = (0..3).map(|_| random.f32() * 2.0 - 1.0).collect();
+        let mut film = json!({
+            "id": id,
+            "title": words(&mut random, 2),
+            "overview": words(&mut random, 12),
+            "genres": genres,
+            "year": 1950 + random.usize(..60),
+            "studio": format!("studio {}", random.usize(..25)),
+            "rank": (id * 7919) % 100_003,
+            "_geo": { "lat": random.f32() * 60.0, "lng": random.f32() * 60.0 },
+        });
+        // Some have no vector, and some no place.
+        if id % 10 != 0 {
+            film["_vectors"] = json!({ "v": vector });
+        } else {
+            film["_vectors"] = json!({ "v": null });
+            film["_geo"] = Value::Null;
+        }
+        film
+    };
+    (0..240).map(film).collect()
+}
+
+fn books() -> Vec<Value> {
+    let mut random = fastrand::Rng::with_seed(11);
+    let book = |id: usize| {
+        json!({
+            "isbn": format!("b-{id}"),
+            "title": words(&mut random, 3),
+            "genres": [GENRES[random.usize(..GENRES.len())]],
+            "year": 1900 + random.usize(..100),
+            "studio": format!("studio {}", random.usize(..25)),
+            "secret": random.usize(..1000),
+            "rank": (id * 7907 + 1) % 100_003,
+        })
+    };
+    (0..120).map(book).collect()
+}
+
+/// Makes the indexes `films`, `books`, and `bare`, which has no documents.
+pub async fn index(client: Client) {
+    let rules = json!(["words", "typo", "proximity", "attribute", "sort", "exactness", "rank:asc"]);
+    let films_settings = json!({
+        "rankingRules": rules,
+        "filterableAttributes": ["genres", "year", "studio", "_geo"],
+        "sortableAttributes": ["year", "studio", "_geo", "rank"],
+        "embedders": { "v": { "source": "userProvided", "dimensions": 3 } },
+    });
+    let books_settings = json!({
+        "rankingRules": rules,
+        "filterableAttributes": ["genres", "year", "studio", "secret"],
+        "sortableAttributes": ["year", "secret", "rank"],
+        "displayedAttributes": ["title", "genres", "year"],
+        "faceting": { "maxValuesPerFacet": 4, "sortFacetValuesBy": { "genres": "count" } },
+        "pagination": { "maxTotalHits": 30 },
+    });
+    for (uid, primary_key, settings, documents) in [
+        ("films", "id", films_settings, films()),
+        ("books", "isbn", books_settings, books()),
+        ("bare", "id", json!({}), Vec::new()),
+    ] {
+        let index = client.create_index(uid, Some(primary_key)).await.unwrap();
+        index.update_settings(&settings).await.unwrap();
+        if !documents.is_empty() {
+            index.add_documents(&documents).await.unwrap();
+        }
+    }
+}
