@@ -34,6 +34,9 @@ fn without_tag(message: &str) -> String {
     ];
     let none = "This index does not have configured filterable attributes.";
     let message = alone.iter().fold(message.to_string(), |text, phrase| text.replace(phrase, none));
+    let searchable = format!("Available facet-searchable attributes patterns are: `{TAG_FIELD}`.");
+    let message =
+        message.replace(&searchable, "This index does not have configured facet-searchable attributes.");
     listed.iter().fold(message, |text, phrase| text.replace(phrase, ""))
 }
 
@@ -67,7 +70,9 @@ mod tests {
                 "This index does not have configured filterable attributes.",
             ),
         ];
-        for (shown, expected) in cases {
+        let searchable = "Available facet-searchable attributes patterns are: `_miroir_shard`. To";
+        let none = "This index does not have configured facet-searchable attributes. To";
+        for (shown, expected) in cases.into_iter().chain([(searchable, none)]) {
             assert_eq!(without_tag(shown), expected);
         }
     }

@@ -19,7 +19,6 @@ fn films() -> Vec<Value> {
     let film = |id: usize| {
         let genres: Vec<&str> =
             (0..=random.usize(..2)).map(|_| GENRES[random.usize(..GENRES.len())]).collect();
-        let vector: Vec<f32> = (0..3).map(|_| random.f32() * 2.0 - 1.0).collect();
         let mut film = json!({
             "id": id,
             "title": words(&mut random, 2),
@@ -30,16 +29,33 @@ fn films() -> Vec<Value> {
             "rank": (id * 7919) % 100_003,
             "_geo": { "lat": random.f32() * 60.0, "lng": random.f32() * 60.0 },
         });
-        // Some have no vector, and some no place.
-        if id % 10 != 0 {
-            film["_vectors"] = json!({ "v": vector });
-        } else {
-            film["_vectors"] = json!({ "v": null });
+        if id % 10 == 0 {
             film["_geo"] = Value::Null;
         }
         film
     };
     (0..240).map(film).collect()
+}
+
+/// So few that the engine finds all that are near, not most of them.
+fn scenes() -> Vec<Value> {
+    let mut random = fastrand::Rng::with_seed(13);
+    let scene = |id: usize| {
+        let vector: Vec<f32> = (0..3).map(|_| random.f32() * 2.0 - 1.0).collect();
+        // Some have no vector.
+        let vector = if id % 10 == 0 { Value::Null } else { json!(vector) };
+        json!({
+            "id": id,
+            "title": words(&mut random, 2),
+            "overview": words(&mut random, 8),
+            "genres": [GENRES[random.usize(..GENRES.len())]],
+            "year": 1950 + random.usize(..60),
+            "studio": format!("studio {}", random.usize(..12)),
+            "rank": (id * 7901 + 2) % 100_003,
+            "_vectors": { "v": vector },
+        })
+    };
+    (0..60).map(scene).collect()
 }
 
 fn books() -> Vec<Value> {
@@ -58,13 +74,18 @@ fn books() -> Vec<Value> {
     (0..120).map(book).collect()
 }
 
-/// Makes the indexes `films`, `books`, and `bare`, which has no documents.
+/// Makes the indexes `films`, `scenes`, `books`, and `bare`, which has no documents.
 pub async fn index(client: Client) {
     let rules = json!(["words", "typo", "proximity", "attribute", "sort", "exactness", "rank:asc"]);
     let films_settings = json!({
         "rankingRules": rules,
         "filterableAttributes": ["genres", "year", "studio", "_geo"],
         "sortableAttributes": ["year", "studio", "_geo", "rank"],
+    });
+    let scenes_settings = json!({
+        "rankingRules": rules,
+        "filterableAttributes": ["genres", "year", "studio"],
+        "sortableAttributes": ["year", "rank"],
         "embedders": { "v": { "source": "userProvided", "dimensions": 3 } },
     });
     let books_settings = json!({
@@ -77,6 +98,7 @@ pub async fn index(client: Client) {
     });
     for (uid, primary_key, settings, documents) in [
         ("films", "id", films_settings, films()),
+        ("scenes", "id", scenes_settings, scenes()),
         ("books", "isbn", books_settings, books()),
         ("bare", "id", json!({}), Vec::new()),
     ] {

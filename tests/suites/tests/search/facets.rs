@@ -16,7 +16,6 @@ pub fn requests() -> Vec<Request> {
         json!({"facetName": "studio", "q": "night silver", "exhaustiveFacetCount": true}),
         json!({"facetName": "studio", "q": "night silver", "matchingStrategy": "all", "attributesToSearchOn": ["title"]}),
         json!({"facetName": "studio", "q": "night", "rankingScoreThreshold": 0.8, "exhaustiveFacetCount": true}),
-        json!({"facetName": "studio", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v"}}),
         json!({"facetName": "year"}),
         json!({"facetName": "genres", "limit": 3, "nope": true}),
         json!({"facetName": "genres", "locales": ["eng"]}),
@@ -46,6 +45,8 @@ pub fn requests() -> Vec<Request> {
     let mut requests: Vec<Request> =
         films.into_iter().map(|body| post("/indexes/films/facet-search", body)).collect();
     requests.extend(books.into_iter().map(|body| post("/indexes/books/facet-search", body)));
+    let by_vector = json!({"facetName": "studio", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v"}});
+    requests.push(post("/indexes/scenes/facet-search", by_vector));
     requests.push(post("/indexes/nowhere/facet-search", json!({"facetName": "genres"})));
     requests.push(post("/indexes/bare/facet-search", json!({"facetName": "genres"})));
     requests

@@ -82,7 +82,7 @@ pub fn requests() -> Vec<Request> {
         (json!({"limit": 10}), vec![with(films("mirror"), json!({"distinct": "studio"}))]),
         (json!({"distinct": "studio"}), vec![with(films("mirror"), json!({"distinct": "studio"}))]),
         (json!({"showPerformanceDetails": true}), vec![films("mirror")]),
-        (json!({"limit": 5}), vec![with(films("mirror"), json!({"retrieveVectors": true}))]),
+        (json!({"limit": 5}), vec![json!({"indexUid": "scenes", "q": "mirror", "retrieveVectors": true})]),
         // What is wrong.
         (json!({"limit": -1}), vec![films("mirror")]),
         (json!({"limit": null}), vec![films("mirror")]),

@@ -11,7 +11,6 @@ pub fn requests() -> Vec<Request> {
         json!({"queries": [
             {"indexUid": "films", "q": "mirror", "facets": ["genres"], "limit": 3},
             {"indexUid": "books", "q": "night", "sort": ["year:asc"], "page": 2, "hitsPerPage": 5},
-            {"indexUid": "films", "q": "", "offset": null, "limit": null},
             {"indexUid": "films", "q": "night", "distinct": "studio", "hitsPerPage": 5, "showRankingScore": true},
         ]}),
         json!({"federation": null, "queries": [{"indexUid": "bare"}, {"indexUid": "films", "limit": 1}]}),
@@ -34,6 +33,8 @@ pub fn requests() -> Vec<Request> {
         json!({"queries": [], "federation": 1}),
     ];
     let mut requests: Vec<Request> = bodies.into_iter().map(|body| post("/multi-search", body)).collect();
+    let nulls = json!({"queries": [{"indexUid": "films", "q": "", "offset": null, "limit": null}]});
+    requests.push(post("/multi-search", nulls).for_a_real_server());
     let queries: Vec<Value> =
         ["mirror", "night"].map(|q| json!({"indexUid": "films", "q": q, "limit": 2})).to_vec();
     requests.push(post("/multi-search", json!({ "queries": queries })).with_metadata());

@@ -19,7 +19,6 @@ pub fn requests() -> Vec<Request> {
         json!({"q": "\"silver mirror\""}),
         json!({"q": "mirror -night", "limit": 40}),
         json!({"q": "mirrr nigt", "matchingStrategy": "all", "limit": 40}),
-        json!({"q": "mirror night garden", "matchingStrategy": "frequency", "limit": 40}),
         json!({"q": "mirror", "filter": "year > 1980 AND genres = Drama", "facets": ["*"]}),
         json!({"q": "mirror", "filter": ["year > 1980", ["genres = Drama", "genres = comedy"]]}),
         json!({"filter": "studio IN ['studio 1', 'studio 2']", "facets": ["genres", "year", "studio"]}),
@@ -40,7 +39,6 @@ pub fn requests() -> Vec<Request> {
         json!({"q": "night", "attributesToRetrieve": []}),
         json!({"q": "night", "attributesToSearchOn": ["title"], "limit": 60}),
         json!({"q": "night", "locales": ["eng"]}),
-        json!({"q": "night", "retrieveVectors": true}),
         json!({"q": "night", "showPerformanceDetails": true}),
         json!({"q": "night", "distinct": "studio", "hitsPerPage": 8}),
         json!({"q": "night", "distinct": "studio", "page": 2, "hitsPerPage": 8, "attributesToRetrieve": ["title"]}),
@@ -50,7 +48,6 @@ pub fn requests() -> Vec<Request> {
         json!({"q": "night", "personalize": {"userContext": "x"}}),
         json!({"q": "night", "media": {"a": 1}}),
         json!({"q": "night", "filter": "overview = x"}),
-        json!({"q": "night", "filter": "_miroir = x"}),
         json!({"q": "night", "sort": ["overview:asc"]}),
         json!({"q": "night", "facets": ["overview"]}),
     ];
@@ -74,9 +71,7 @@ pub fn requests() -> Vec<Request> {
         "q=night&showRankingScore=true&showRankingScoreDetails=true&showMatchesPosition=true",
         "q=night&matchingStrategy=all&attributesToSearchOn=title&rankingScoreThreshold=0.5",
         "q=night&distinct=studio&hitsPerPage=5&locales=eng",
-        "retrieveVectors=true&limit=2",
         "showPerformanceDetails=true&limit=1",
-        "q=night&vector=1,0,0&hybridEmbedder=v&hybridSemanticRatio=1.0&limit=5",
         "q=night&filter=overview%20%3D%201",
         "q=night&useNetwork=true",
         "q=night&personalizeUserContext=x",
@@ -88,6 +83,12 @@ pub fn requests() -> Vec<Request> {
     requests.extend(queries.into_iter().map(|query| get(format!("/indexes/films/search?{query}"))));
     requests.push(post("/indexes/films/search", json!({"q": "mirror"})).with_metadata());
     requests.push(get("/indexes/films/search?q=mirror").with_metadata());
+    let scenes = [
+        "q=night&retrieveVectors=true&limit=2",
+        "q=night&vector=1,0,0&hybridEmbedder=v&hybridSemanticRatio=1.0&limit=5",
+        "q=night&vector=1,0,0&hybridEmbedder=v&limit=5",
+    ];
+    requests.extend(scenes.into_iter().map(|query| get(format!("/indexes/scenes/search?{query}"))));
     requests.push(post("/indexes/bare/search", json!({"q": "mirror", "facets": ["*"]})));
     requests.push(post("/indexes/nowhere/search", json!({"q": "mirror"})));
     requests

@@ -8,7 +8,7 @@ pub fn requests() -> Vec<Request> {
     let bodies = [
         json!({"id": 1, "embedder": "v"}),
         json!({"id": "1", "embedder": "v", "showRankingScore": true, "showRankingScoreDetails": true}),
-        json!({"id": 7, "embedder": "v", "limit": 240}),
+        json!({"id": 7, "embedder": "v", "limit": 60}),
         json!({"id": 7, "embedder": "v", "offset": 11, "limit": 9}),
         json!({"id": 7, "embedder": "v", "offset": 500}),
         json!({"id": 7, "embedder": "v", "limit": 0}),
@@ -51,8 +51,8 @@ pub fn requests() -> Vec<Request> {
         "id=9999&embedder=v",
     ];
     let mut requests: Vec<Request> =
-        bodies.into_iter().map(|body| post("/indexes/films/similar", body)).collect();
-    requests.extend(queries.into_iter().map(|query| get(format!("/indexes/films/similar?{query}"))));
+        bodies.into_iter().map(|body| post("/indexes/scenes/similar", body)).collect();
+    requests.extend(queries.into_iter().map(|query| get(format!("/indexes/scenes/similar?{query}"))));
     requests.push(post("/indexes/nowhere/similar", json!({"id": 1, "embedder": "v"})));
     requests.push(post("/indexes/bare/similar", json!({"id": 1, "embedder": "v"})));
     requests

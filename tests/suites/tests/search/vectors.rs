@@ -13,12 +13,12 @@ fn hybrid(q: &str, ratio: f64, more: Value) -> Request {
     });
     let more = more.as_object().cloned().unwrap_or_default();
     more.into_iter().for_each(|(name, value)| body[name] = value);
-    post("/indexes/films/search", body)
+    post("/indexes/scenes/search", body)
 }
 
 pub fn requests() -> Vec<Request> {
     let mut requests = vec![
-        hybrid("", 1.0, json!({"limit": 240})),
+        hybrid("", 1.0, json!({"limit": 60})),
         hybrid("night", 1.0, json!({"attributesToHighlight": ["*"]})),
         hybrid("night", 1.0, json!({"page": 2, "hitsPerPage": 7, "showRankingScoreDetails": true})),
         hybrid("night", 1.0, json!({"filter": "year > 1980", "facets": ["genres"]})),
@@ -51,14 +51,14 @@ pub fn requests() -> Vec<Request> {
     ]);
     let halves = json!({"embedder": "v", "semanticRatio": 0.6});
     let queries = json!({"queries": [
-        {"indexUid": "films", "q": "mirror", "vector": [0.3, -0.5, 0.8], "hybrid": halves, "limit": 10},
+        {"indexUid": "scenes", "q": "mirror", "vector": [0.3, -0.5, 0.8], "hybrid": halves, "limit": 10},
         {"indexUid": "books", "q": "mirror", "limit": 3},
-        {"indexUid": "films", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
+        {"indexUid": "scenes", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
     ]});
     requests.push(post("/multi-search", queries));
     let federated = json!({"federation": {"limit": 40}, "queries": [
-        {"indexUid": "films", "vector": [0.3, -0.5, 0.8], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
-        {"indexUid": "films", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}, "federationOptions": {"weight": 0.9}},
+        {"indexUid": "scenes", "vector": [0.3, -0.5, 0.8], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
+        {"indexUid": "scenes", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}, "federationOptions": {"weight": 0.9}},
     ]});
     requests.push(post("/multi-search", federated));
     requests
