@@ -10,9 +10,10 @@ use crate::documents::get::Get;
 use crate::documents::write::Write;
 use crate::error::{ApiError, ErrorType, invalid_index_uid, is_index_uid};
 use crate::exchange::{Exchange, Reply, RequestHead};
+use crate::fan_out::FanOut;
 use crate::proxy::Proxy;
 use crate::routing::Routing;
-use crate::search::exchange::Search;
+use crate::search::question::Search;
 
 /// A kind of request, as the statistics tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +80,7 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
             return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
         }
         ("GET" | "POST", ["indexes", uid, "search"]) => {
-            (Kind::Search, uid, |routing, head, index, _| Search::new(routing, head, index).into())
+            (Kind::Search, uid, |routing, head, index, _| FanOut::<Search>::new(routing, head, index).into())
         }
         ("POST" | "PUT", ["indexes", uid, "documents"]) => {
             (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())

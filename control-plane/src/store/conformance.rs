@@ -228,5 +228,6 @@ fn task(index: &str, status: TaskStatus) -> NewTask {
         details: json!({"receivedDocuments": 1, "indexedDocuments": null}),
         error: None,
         parts: vec![part],
+        custom_metadata: Some("from the shop".into()),
     }
 }

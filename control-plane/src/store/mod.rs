@@ -210,6 +210,8 @@ pub struct NewTask {
     pub error: Option<ApiError>,
     /// What each node does for it.
     pub parts: Vec<TaskPart>,
+    /// What the client wants to find again in it.
+    pub custom_metadata: Option<String>,
 }
 
 /// A task of the client's: one uid for what may be many tasks on nodes.
@@ -240,6 +242,9 @@ pub struct TaskRecord {
     /// When the last node was done with it.
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
+    /// See [`NewTask::custom_metadata`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_metadata: Option<String>,
 }
 
 /// What one node does for a task.

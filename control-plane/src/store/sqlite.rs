@@ -256,6 +256,7 @@ impl Store for SqliteStore {
                 enqueued_at: now,
                 started_at: finished_at,
                 finished_at,
+                custom_metadata: task.custom_metadata,
             };
             save_task(transaction, &task)?;
             Ok(task)

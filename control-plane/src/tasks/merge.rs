@@ -203,6 +203,7 @@ mod tests {
             enqueued_at: datetime!(2025-01-01 00:00:00 UTC),
             started_at: None,
             finished_at: None,
+            custom_metadata: None,
         };
         merge(&mut task, &circumstances(away));
         task

@@ -44,6 +44,7 @@ pub async fn register(
         details,
         error: None,
         parts,
+        custom_metadata: None,
     };
     let task = cluster.store.register_task(task, fence).await?;
     cluster.task_registered.notify_one();
@@ -85,6 +86,7 @@ pub async fn register_failed(
         details,
         error: Some(error),
         parts: Vec::new(),
+        custom_metadata: None,
     };
     cluster.store.register_task(task, None).await
 }

@@ -5,16 +5,13 @@ use std::cmp::min;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash64;
 
+use crate::fan_out::Unreadable;
 use crate::search::hit::HitView;
 use crate::shard_set::ShardSet;
 use crate::table::IndexFacts;
 use crate::tag;
 
 const DEFAULT_LIMIT: usize = 20;
-
-/// The query is not one that Meilisearch would take, or not one that we can read: a node should say why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
 
 /// Which part of the ranking the client wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::search::query::Unreadable;
+use crate::fan_out::Unreadable;
 
 /// Reads the query string.
 ///
