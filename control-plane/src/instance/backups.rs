@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Failure;
 use crate::cluster::Cluster;
-use crate::indexes::enqueue_everywhere;
-use crate::store::{TaskPart, TaskRecord};
-use crate::tasks::{kind, register_global};
+use crate::indexes::{at_least_one, enqueue_everywhere};
+use crate::store::{NewTask, TaskPart, TaskRecord, TaskStatus};
+use crate::tasks::{kind, register_new};
 
 /// `POST /dumps`.
 ///
@@ -33,13 +33,22 @@ async fn create(cluster: &Cluster, path: &str, kind: &str, details: Value) -> Re
             |_, client| async move { client.enqueue(Method::POST, path, None).await },
         )
         .await;
-    crate::indexes::at_least_one(&parts)?;
+    at_least_one(&parts)?;
     // So a node may be missing as long as the others hold a copy of all that it holds.
     let parts = parts
         .into_iter()
         .map(|part| TaskPart { shards: clean_shards(cluster, &part.node), ..part })
         .collect();
-    Ok(register_global(cluster, kind, details, parts).await?)
+    let task = NewTask {
+        index_uid: None,
+        kind: kind.to_owned(),
+        status: TaskStatus::Enqueued,
+        details,
+        error: None,
+        parts,
+        custom_metadata: None,
+    };
+    Ok(register_new(cluster, task, None).await?)
 }
 
 /// The shards of which a node holds a whole copy.

@@ -15,8 +15,8 @@ use crate::cluster::Cluster;
 use crate::indexes::settings::ask_any;
 use crate::indexes::{at_least_one, enqueue_everywhere};
 use crate::node_client::{NodeClient, NodeError};
-use crate::store::{StoreError, TaskPart, TaskQuery, TaskRecord, TaskStatus};
-use crate::tasks::{kind, register};
+use crate::store::{NewTask, StoreError, TaskPart, TaskQuery, TaskRecord, TaskStatus};
+use crate::tasks::{kind, register_new};
 
 /// How long a node may take to do what brings it in step; it may have to finish other work first.
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -94,7 +94,16 @@ pub async fn change(cluster: &Cluster, change: Change<'_>, query: &str) -> Resul
         Change::Delete { .. } => (kind::DSR_UPDATE, json!({"updatedRules": 1})),
         Change::Clear => (kind::DSR_CLEAR, json!({"deletedDocuments": null})),
     };
-    Ok(register(cluster, INDEX, kind, details, parts, None).await?)
+    let task = NewTask {
+        index_uid: Some(INDEX.to_owned()),
+        kind: kind.to_owned(),
+        status: TaskStatus::Enqueued,
+        details,
+        error: None,
+        parts,
+        custom_metadata: custom_metadata(query),
+    };
+    Ok(register_new(cluster, task, None).await?)
 }
 
 /// Records what came of a change that has succeeded, as the last step of its task.
@@ -122,6 +131,12 @@ pub async fn commit(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> 
     result?;
     converge(cluster, |cluster, node, client| bring_in_step_as(cluster, node, client, Some(task.uid))).await;
     Ok(())
+}
+
+fn custom_metadata(query: &str) -> Option<String> {
+    let query = query.strip_prefix('?').unwrap_or(query);
+    let mut parameters = url::form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(name, _)| name == "customMetadata").map(|(_, value)| value.into_owned())
 }
 
 fn is_done(part: &TaskPart) -> bool {

@@ -46,24 +46,19 @@ pub async fn register(
         parts,
         custom_metadata: None,
     };
-    let task = cluster.store.register_task(task, fence).await?;
-    cluster.task_registered.notify_one();
-    Ok(task)
+    register_new(cluster, task, fence).await
 }
 
-/// Registers a task about no index whose parts nodes have enqueued, and has the poller look after it.
+/// Registers a task of any kind, and has the poller look after it.
 ///
 /// # Errors
 /// Those of [`Store::register_task`](crate::store::Store::register_task).
-pub async fn register_global(
+pub async fn register_new(
     cluster: &Cluster,
-    kind: &str,
-    details: Value,
-    parts: Vec<TaskPart>,
+    task: NewTask,
+    fence: Option<Fence>,
 ) -> Result<TaskRecord, StoreError> {
-    let status = TaskStatus::Enqueued;
-    let task = NewTask { index_uid: None, kind: kind.to_owned(), status, details, error: None, parts };
-    let task = cluster.store.register_task(task, None).await?;
+    let task = cluster.store.register_task(task, fence).await?;
     cluster.task_registered.notify_one();
     Ok(task)
 }
