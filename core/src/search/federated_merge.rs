@@ -377,7 +377,8 @@ mod tests {
         ) {
             const WEIGHTS: [f64; 3] = [1.0, 0.5, 2.0];
             let query = |place: usize| {
-                json!({"indexUid": ["a", "b", "a"][place], "federationOptions": {"weight": WEIGHTS[place]}})
+                let index = ["a", "b", "a"][place];
+                json!({"indexUid": index, "federationOptions": {"weight": WEIGHTS[place]}})
             };
             let queries = (0..3).map(query).collect();
             let federation = federation(&[], json!({"offset": offset, "limit": limit}), queries);

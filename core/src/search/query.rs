@@ -115,6 +115,11 @@ impl SearchQuery {
         })
     }
 
+    /// Whether the client has named the distinct attribute.
+    pub fn names_distinct(&self) -> bool {
+        !is_absent(self.body.get("distinct"))
+    }
+
     /// Lets each value of this attribute appear once, whatever was asked for before.
     pub fn set_distinct(&mut self, attribute: &str) {
         self.distinct = Some(attribute.to_string());

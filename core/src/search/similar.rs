@@ -134,7 +134,13 @@ impl SimilarQuery {
                     body.insert(name.into(), value.clone());
                 }
             }
-            body.insert("limit".into(), json!(if vector.is_some() { self.hits_per_node() } else { 0 }));
+            let hits = match vector {
+                Some(_) => self.hits_per_node(),
+                // The document itself is looked for.
+                None if self.is_filtered() => self.facts.max_total_hits,
+                None => 0,
+            };
+            body.insert("limit".into(), json!(hits));
             if let Some(vector) = vector {
                 body.insert("vector".into(), vector);
                 body.insert("hybrid".into(), json!({ "embedder": self.embedder, "semanticRatio": 1.0 }));
@@ -148,6 +154,11 @@ impl SimilarQuery {
             true => Ok(vec![search(None)?]),
             false => vectors.into_iter().map(|vector| search(Some(vector))).collect(),
         }
+    }
+
+    /// Whether not all documents are candidates.
+    pub fn is_filtered(&self) -> bool {
+        self.body.get("filter").is_some_and(|filter| !filter.is_null())
     }
 
     /// One more than is returned, for the document itself.

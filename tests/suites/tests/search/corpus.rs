@@ -37,13 +37,20 @@ fn films() -> Vec<Value> {
     (0..240).map(film).collect()
 }
 
-/// So few that the engine finds all that are near, not most of them.
+/// How long a vector is: the engine finds all that are near, not most of them, where there are no more vectors.
+pub const DIMENSIONS: usize = 64;
+
+/// A vector.
+pub fn vector(seed: u64) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..DIMENSIONS).map(|_| random.f32() * 2.0 - 1.0).collect()
+}
+
 fn scenes() -> Vec<Value> {
     let mut random = fastrand::Rng::with_seed(13);
     let scene = |id: usize| {
-        let vector: Vec<f32> = (0..3).map(|_| random.f32() * 2.0 - 1.0).collect();
         // Some have no vector.
-        let vector = if id % 10 == 0 { Value::Null } else { json!(vector) };
+        let vector = if id % 10 == 0 { Value::Null } else { json!(vector(id as u64)) };
         json!({
             "id": id,
             "title": words(&mut random, 2),
@@ -86,7 +93,7 @@ pub async fn index(client: Client) {
         "rankingRules": rules,
         "filterableAttributes": ["genres", "year", "studio"],
         "sortableAttributes": ["year", "rank"],
-        "embedders": { "v": { "source": "userProvided", "dimensions": 3 } },
+        "embedders": { "v": { "source": "userProvided", "dimensions": DIMENSIONS } },
     });
     let books_settings = json!({
         "rankingRules": rules,

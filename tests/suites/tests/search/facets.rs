@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::ask::{Request, post};
+use crate::corpus::vector;
 
 pub fn requests() -> Vec<Request> {
     let films = [
@@ -45,7 +46,7 @@ pub fn requests() -> Vec<Request> {
     let mut requests: Vec<Request> =
         films.into_iter().map(|body| post("/indexes/films/facet-search", body)).collect();
     requests.extend(books.into_iter().map(|body| post("/indexes/books/facet-search", body)));
-    let by_vector = json!({"facetName": "studio", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v"}});
+    let by_vector = json!({"facetName": "studio", "vector": vector(101), "hybrid": {"embedder": "v"}});
     requests.push(post("/indexes/scenes/facet-search", by_vector));
     requests.push(post("/indexes/nowhere/facet-search", json!({"facetName": "genres"})));
     requests.push(post("/indexes/bare/facet-search", json!({"facetName": "genres"})));

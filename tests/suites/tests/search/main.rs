@@ -42,6 +42,6 @@ async fn a_cluster_answers_as_one_node_does() {
         let area = format!("{area}, one node known to be down");
         failures.extend(check(&area, requests, &cluster.client(), &single.client()).await);
     }
-    let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n\n");
+    let shown = failures.iter().take(60).cloned().collect::<Vec<_>>().join("\n\n");
     assert!(failures.is_empty(), "{} differ:\n\n{shown}", failures.len());
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::ask::{Request, get, post};
+use crate::corpus::vector;
 
 pub fn requests() -> Vec<Request> {
     let films = [
@@ -83,13 +84,15 @@ pub fn requests() -> Vec<Request> {
     requests.extend(queries.into_iter().map(|query| get(format!("/indexes/films/search?{query}"))));
     requests.push(post("/indexes/films/search", json!({"q": "mirror"})).with_metadata());
     requests.push(get("/indexes/films/search?q=mirror").with_metadata());
+    let numbers = vector(102).iter().map(f32::to_string).collect::<Vec<_>>().join(",");
     let scenes = [
-        "q=night&retrieveVectors=true&limit=2",
-        "q=night&vector=1,0,0&hybridEmbedder=v&hybridSemanticRatio=1.0&limit=5",
-        "q=night&vector=1,0,0&hybridEmbedder=v&limit=5",
+        "q=night&retrieveVectors=true&limit=2".to_owned(),
+        format!("q=night&vector={numbers}&hybridEmbedder=v&hybridSemanticRatio=1.0&limit=5"),
+        format!("q=night&vector={numbers}&hybridEmbedder=v&limit=5"),
     ];
     requests.extend(scenes.into_iter().map(|query| get(format!("/indexes/scenes/search?{query}"))));
-    requests.push(post("/indexes/bare/search", json!({"q": "mirror", "facets": ["*"]})));
+    requests.push(post("/indexes/bare/search", json!({"q": "mirror", "facets": ["genres"]})));
+    requests.push(post("/indexes/bare/search", json!({"q": "mirror"})));
     requests.push(post("/indexes/nowhere/search", json!({"q": "mirror"})));
     requests
 }

@@ -20,6 +20,8 @@ pub fn requests() -> Vec<Request> {
         json!({"id": 13, "embedder": "v", "rankingScoreThreshold": 0.2, "limit": 3}),
         // Without a vector.
         json!({"id": 10, "embedder": "v"}),
+        json!({"id": 10, "embedder": "v", "filter": "year > 1980"}),
+        json!({"id": 20, "embedder": "v", "filter": "year < 1980"}),
         // What is wrong.
         json!({"id": 9999, "embedder": "v"}),
         json!({"id": "no id!", "embedder": "v"}),

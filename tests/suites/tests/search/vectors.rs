@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::ask::{Request, post};
+use crate::corpus::vector;
 
 fn hybrid(q: &str, ratio: f64, more: Value) -> Request {
     let mut body = json!({
         "q": q,
-        "vector": [0.3, -0.5, 0.8],
+        "vector": vector(100),
         "hybrid": { "embedder": "v", "semanticRatio": ratio },
         "showRankingScore": true,
     });
@@ -40,7 +41,9 @@ pub fn requests() -> Vec<Request> {
         hybrid("mirror", 0.5, json!({"attributesToHighlight": ["*"], "showMatchesPosition": true})),
         hybrid("mirror", 0.5, json!({"sort": ["year:asc"], "limit": 30})),
         hybrid("mirror", 0.5, json!({"distinct": "studio", "hitsPerPage": 30})),
-        hybrid("mirror", 0.5, json!({"filter": "year > 1980", "retrieveVectors": true, "limit": 5})),
+        hybrid("mirror", 0.5, json!({"filter": "year > 1980", "retrieveVectors": true, "limit": 30})),
+        hybrid("mirror", 0.5, json!({"filter": "year > 1980", "retrieveVectors": true, "limit": 5}))
+            .for_a_real_server(),
         // What is wrong.
         hybrid("mirror", 2.0, json!({})),
         hybrid("mirror", 0.5, json!({"vector": [1.0]})),
@@ -51,14 +54,14 @@ pub fn requests() -> Vec<Request> {
     ]);
     let halves = json!({"embedder": "v", "semanticRatio": 0.6});
     let queries = json!({"queries": [
-        {"indexUid": "scenes", "q": "mirror", "vector": [0.3, -0.5, 0.8], "hybrid": halves, "limit": 10},
+        {"indexUid": "scenes", "q": "mirror", "vector": vector(100), "hybrid": halves, "limit": 10},
         {"indexUid": "books", "q": "mirror", "limit": 3},
-        {"indexUid": "scenes", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
+        {"indexUid": "scenes", "vector": vector(101), "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
     ]});
     requests.push(post("/multi-search", queries));
     let federated = json!({"federation": {"limit": 40}, "queries": [
-        {"indexUid": "scenes", "vector": [0.3, -0.5, 0.8], "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
-        {"indexUid": "scenes", "vector": [1.0, 0.0, 0.0], "hybrid": {"embedder": "v", "semanticRatio": 1.0}, "federationOptions": {"weight": 0.9}},
+        {"indexUid": "scenes", "vector": vector(100), "hybrid": {"embedder": "v", "semanticRatio": 1.0}},
+        {"indexUid": "scenes", "vector": vector(101), "hybrid": {"embedder": "v", "semanticRatio": 1.0}, "federationOptions": {"weight": 0.9}},
     ]});
     requests.push(post("/multi-search", federated));
     requests
