@@ -43,7 +43,7 @@ pub const DIMENSIONS: usize = 64;
 /// A vector.
 pub fn vector(seed: u64) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(seed);
-    (0..DIMENSIONS).map(|_| random.f32() * 2.0 - 1.0).collect()
+    (0..DIMENSIONS).map(|_| f32::from(random.i8(-64..=64)) / 64.0).collect()
 }
 
 fn scenes() -> Vec<Value> {

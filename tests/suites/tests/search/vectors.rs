@@ -40,7 +40,7 @@ pub fn requests() -> Vec<Request> {
         hybrid("mirror", 0.5, json!({"page": 2, "hitsPerPage": 10})),
         hybrid("mirror", 0.5, json!({"attributesToHighlight": ["*"], "showMatchesPosition": true})),
         hybrid("mirror", 0.5, json!({"sort": ["year:asc"], "limit": 30})),
-        hybrid("mirror", 0.5, json!({"distinct": "studio", "hitsPerPage": 30})),
+        hybrid("mirror", 0.5, json!({"distinct": "studio", "hitsPerPage": 30})).for_a_real_server(),
         hybrid("mirror", 0.5, json!({"filter": "year > 1980", "retrieveVectors": true, "limit": 30})),
         hybrid("mirror", 0.5, json!({"filter": "year > 1980", "retrieveVectors": true, "limit": 5}))
             .for_a_real_server(),
