@@ -1,10 +1,12 @@
 //! The task store: all state that must survive a restart, and that several control planes will share.
 
+mod instance;
 mod sqlite;
 
 #[cfg(test)]
 mod conformance;
 
+pub use instance::{InstanceStore, KeyRecord, Webhook};
 pub use sqlite::SqliteStore;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use time::OffsetDateTime;
 
 /// What every backend can do. Each method is one transaction.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: InstanceStore + Send + Sync {
     /// The topology as last saved; `None` on a new store.
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
@@ -77,7 +79,8 @@ pub trait Store: Send + Sync {
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, StoreError>;
     /// Up to `limit` tasks that are neither succeeded, failed nor canceled, oldest first.
     async fn unfinished_tasks(&self, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
-    /// Replaces a task.
+    /// Replaces a task. When it ends by that, every webhook is owed it, see
+    /// [`InstanceStore::tasks_owed`].
     async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError>;
 }
 
@@ -207,6 +210,8 @@ pub struct NewTask {
     pub error: Option<ApiError>,
     /// What each node does for it.
     pub parts: Vec<TaskPart>,
+    /// What the client wants to find again in it.
+    pub custom_metadata: Option<String>,
 }
 
 /// A task of the client's: one uid for what may be many tasks on nodes.
@@ -237,6 +242,9 @@ pub struct TaskRecord {
     /// When the last node was done with it.
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
+    /// See [`NewTask::custom_metadata`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_metadata: Option<String>,
 }
 
 /// What one node does for a task.

@@ -8,6 +8,7 @@ use miroir_core::shard::ShardId;
 use serde_json::{Value, json};
 
 use super::kind;
+use crate::instance::backups;
 use crate::store::{TaskPart, TaskRecord, TaskStatus};
 
 /// What of the cluster decides what a task has come to.
@@ -121,6 +122,17 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
         kind::INDEX_DELETION => {
             details["deletedDocuments"] = json!(deleted_documents(task.parts.iter()).div_ceil(copies.max(1)));
         }
+        kind::DUMP_CREATION => details = backups::dump_details(&task.parts),
+        // Every node says the same of them.
+        kind::DSR_UPDATE | kind::DSR_CLEAR => {
+            details = task
+                .parts
+                .iter()
+                .map(|part| &part.details)
+                .find(|d| !d.is_null())
+                .cloned()
+                .unwrap_or(details);
+        }
         _ => {}
     }
     details
@@ -191,6 +203,7 @@ mod tests {
             enqueued_at: datetime!(2025-01-01 00:00:00 UTC),
             started_at: None,
             finished_at: None,
+            custom_metadata: None,
         };
         merge(&mut task, &circumstances(away));
         task

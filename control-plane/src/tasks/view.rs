@@ -25,8 +25,12 @@ pub fn task(task: &TaskRecord) -> Value {
         "startedAt": task.started_at.map(rfc_3339),
         "finishedAt": task.finished_at.map(rfc_3339),
     });
-    if let (true, Some(view)) = (task.details.is_null(), view.as_object_mut()) {
-        view.shift_remove("details");
+    let Some(fields) = view.as_object_mut() else { return view };
+    if task.details.is_null() {
+        fields.shift_remove("details");
+    }
+    if let Some(metadata) = &task.custom_metadata {
+        fields.insert("customMetadata".into(), metadata.as_str().into());
     }
     view
 }
