@@ -55,8 +55,9 @@ pub async fn use_it(url: &str, key: &str) {
     assert_eq!(index.get_document::<Film>("1").await.unwrap(), films()[0]);
     assert_eq!(index.get_stats().await.unwrap().number_of_documents, 3);
 
-    let found = index.search().with_query("carol").with_attributes_to_highlight(Selectors::Some(&["title"]));
-    let found = found.execute::<Film>().await.unwrap();
+    let mut query = index.search();
+    query.with_query("carol").with_attributes_to_highlight(Selectors::Some(&["title"]));
+    let found = query.execute::<Film>().await.unwrap();
     let formatted = found.hits[0].formatted_result.as_ref().unwrap();
     assert_eq!(formatted["title"], "<em>Carol</em>");
     let mut query = index.search();
