@@ -16,11 +16,12 @@ pub fn in_error(answer: Answer) -> Reply {
         return reply;
     }
     let Ok(text) = String::from_utf8(std::mem::take(&mut reply.body)) else { return reply };
-    reply.body = without_tag(&text).into_bytes();
+    reply.body = in_message(&text).into_bytes();
     reply
 }
 
-fn without_tag(message: &str) -> String {
+/// A node's message without the tag in its lists of attributes.
+pub fn in_message(message: &str) -> String {
     // The lists come as `a, b` in one pair of backquotes, or with one pair each.
     let alone = [
         format!("Available filterable attributes patterns are: `{TAG_FIELD}`."),
@@ -68,7 +69,7 @@ mod tests {
             ),
         ];
         for (shown, expected) in cases {
-            assert_eq!(without_tag(shown), expected);
+            assert_eq!(in_message(shown), expected);
         }
     }
 

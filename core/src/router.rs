@@ -5,6 +5,7 @@ use std::sync::Arc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
+use crate::documents::change::{Action, Change};
 use crate::documents::delete::Delete;
 use crate::documents::get::Get;
 use crate::documents::write::Write;
@@ -33,6 +34,8 @@ pub enum Kind {
     Write,
     /// Documents deleted.
     Delete,
+    /// Documents edited by a function.
+    Edit,
     /// One document read.
     Get,
     /// Answered by the filter itself, or by any node.
@@ -43,13 +46,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Search,
         Kind::MultiSearch,
         Kind::FacetSearch,
         Kind::Similar,
         Kind::Write,
         Kind::Delete,
+        Kind::Edit,
         Kind::Get,
         Kind::Instance,
         Kind::Control,
@@ -64,6 +68,7 @@ impl Kind {
             Kind::Similar => "similar",
             Kind::Write => "write",
             Kind::Delete => "delete",
+            Kind::Edit => "edit",
             Kind::Get => "get",
             Kind::Instance => "instance",
             Kind::Control => "control",
@@ -113,18 +118,25 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
             (Kind::Search, uid, |routing, head, index, _| FanOut::<Search>::new(routing, head, index).into())
         }
         ("POST" | "PUT", ["indexes", uid, "documents"]) => {
-            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())
+            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index))
         }
         ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
-            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None).into())
+            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None))
+        }
+        ("DELETE", ["indexes", uid, "documents"]) => {
+            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Clear))
+        }
+        ("POST", ["indexes", uid, "documents", "delete"]) => {
+            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Delete))
+        }
+        ("POST", ["indexes", uid, "documents", "edit"]) => {
+            (Kind::Edit, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Edit))
         }
         ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
             (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
         }
         ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
-            (Kind::Delete, uid, |routing, head, index, id| {
-                Delete::new(routing, head, index, Some(id.into())).into()
-            })
+            (Kind::Delete, uid, |routing, head, index, id| Delete::new(routing, head, index, Some(id.into())))
         }
         (_, segments) if is_ours(segments) => return (Kind::Instance, Destination::Reply(not_allowed())),
         _ => return (Kind::Control, Proxy::new(routing, head).into()),

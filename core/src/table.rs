@@ -160,6 +160,11 @@ pub struct Policy {
     pub unavailable_shard: UnavailableShard,
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// How much of all writes may wait in one Envoy worker for nodes to take it, in bytes.
+    pub write_buffer_limit: usize,
+    /// In parts of how many bytes, or a little more, documents are sent to a node. A body of up to two parts is
+    /// checked whole before a node is called.
+    pub write_part_size: usize,
     /// How long a node may take to answer a read, in milliseconds.
     pub read_timeout_ms: u64,
     /// How long a node may take to enqueue a write, in milliseconds.
@@ -174,6 +179,8 @@ impl Default for Policy {
             write_quorum: None,
             unavailable_shard: UnavailableShard::default(),
             body_limit: 100 * 1024 * 1024,
+            write_buffer_limit: 1024 * 1024 * 1024,
+            write_part_size: 4 * 1024 * 1024,
             read_timeout_ms: 30_000,
             write_timeout_ms: 60_000,
             control_plane_timeout_ms: 30_000,
