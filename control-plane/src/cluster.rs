@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify, RwLock, watch};
 use tokio::time::timeout;
 
 use crate::config::{Config, NodeConfig};
-use crate::indexes::IndexLocks;
+use crate::indexes::{Gates, IndexLocks};
 use crate::node_client::NodeClient;
 use crate::routing::{self, Inputs};
 use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
@@ -40,6 +40,8 @@ pub struct Cluster {
     pub filter_token: String,
     /// Makes changes of one index follow each other.
     pub index_locks: IndexLocks,
+    /// Keeps changes of what uids name between writes.
+    pub gates: Gates,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
@@ -96,6 +98,7 @@ impl Cluster {
             filter_token,
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
+            gates: Gates::default(),
             task_registered: Notify::new(),
             envoys: Envoys::default(),
             publishing: Mutex::default(),

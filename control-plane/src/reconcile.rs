@@ -2,19 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::info;
-
 use crate::cluster::Cluster;
-use crate::indexes::{bring_in_step, settings::pending_changes};
+use crate::indexes::{bring_in_step, settings::pending_changes, take_pending};
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::StoreError;
 
 const POLL: Duration = Duration::from_millis(50);
 /// How long changes of the settings that are under way are waited for: they may in turn wait for this node.
 const PENDING_CHANGES: Duration = Duration::from_secs(10);
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Brings `node` in step: deletes the indexes that were deleted while it was away, creates those that it lacks,
+/// Brings `node` in step: takes the deletions, swaps and renamings that it missed, creates the indexes that it lacks,
 /// repairs primary keys and settings, and waits until it has done all that it had accepted. An index that the
 /// cluster does not know is left alone: only what is known to have been deleted here is deleted there.
 ///
@@ -23,16 +20,7 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 pub async fn reconcile(cluster: &Cluster, node: &str) -> Result<(), NodeError> {
     let Some(client) = cluster.clients.get(node) else { return Ok(()) };
     drain(client).await?;
-    for uid in cluster.store.pending_deletions(node).await? {
-        info!(node, index = uid, "deleting an index that was deleted while the node was away");
-        let task = client.delete_index(&uid).await?;
-        match client.wait_for_task(task, DELETION_TIMEOUT).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Some("index_not_found") => {}
-            Err(error) => return Err(error),
-        }
-        cluster.store.remove_pending_deletion(node, &uid).await?;
-    }
+    take_pending(cluster, node, client).await?;
     for uid in cluster.store.indexes().await?.into_keys() {
         let _one_at_a_time = cluster.index_locks.lock(&uid).await;
         wait_for_pending_changes(cluster, &uid).await?;
@@ -40,7 +28,12 @@ pub async fn reconcile(cluster: &Cluster, node: &str) -> Result<(), NodeError> {
             bring_in_step(cluster, node, client, &index).await?;
         }
     }
-    drain(client).await
+    drain(client).await?;
+    // What was changed meanwhile and did not reach it.
+    match cluster.store.pending_changes(node).await?.is_empty() {
+        true => Ok(()),
+        false => Box::pin(reconcile(cluster, node)).await,
+    }
 }
 
 /// Waits until the node has done all that it has accepted up to now.

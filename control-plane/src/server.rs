@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
+use crate::indexes::drift;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
@@ -148,5 +149,9 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
     if timeout(FIRST_HEALTH, health::watch(&cluster)).await.is_err() {
         tracing::warn!("not all nodes were found up or down within {FIRST_HEALTH:?}");
     }
-    tokio::join!(xds::follow(cluster.clone(), module, snapshots), poller::run(cluster));
+    tokio::join!(
+        xds::follow(cluster.clone(), module, snapshots),
+        poller::run(cluster.clone()),
+        drift::watch(&cluster)
+    );
 }

@@ -1,5 +1,7 @@
 //! What the filter says to the control plane, see [`miroir_core::control`].
 
+use std::collections::BTreeSet;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -19,7 +21,7 @@ use subtle::ConstantTimeEq;
 use super::{Api, Failure};
 use crate::cluster::Cluster;
 use crate::indexes;
-use crate::store::{Fence, StoreError, TaskPart};
+use crate::store::{Fence, IndexRecord, StoreError, TaskPart};
 use crate::tasks::{self, kind, view};
 
 pub fn routes() -> Router<Api> {
@@ -35,7 +37,57 @@ async fn begin_write(
     let write: BeginWrite = parse(&body)?;
     let access = api.authorize(&headers, &write.action, Some(&write.index)).await?;
     let write = BeginWrite { create: write.create && access.may_create, ..write };
-    Ok(Json(indexes::ensure(&api.cluster, &write).await?))
+    if write.check_only {
+        let index = api.cluster.store.index(&write.index).await?;
+        return Ok(Json(begun(index.as_ref(), None)));
+    }
+    let number = api.cluster.gates.pass(&write.index).await;
+    let index = indexes::ensure(&api.cluster, &write).await;
+    let goes_on = index.as_ref().is_ok_and(|index| {
+        let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
+        index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key
+    });
+    if !goes_on {
+        api.cluster.gates.leave(number);
+    }
+    let index = index?;
+    let ticket = Ticket { number, generation: index.as_ref().map(|index| index.generation) };
+    Ok(Json(begun(index.as_ref(), Some(ticket))))
+}
+
+fn begun(index: Option<&IndexRecord>, ticket: Option<Ticket>) -> BegunWrite {
+    BegunWrite {
+        exists: index.is_some(),
+        primary_key: index.and_then(|index| index.primary_key.clone()),
+        ticket: ticket.map(|ticket| ticket.to_string()),
+    }
+}
+
+/// What a write is known by from its beginning to its registration.
+struct Ticket {
+    /// See [`Gates`](crate::indexes::Gates).
+    number: u64,
+    /// Of the index, if there is one.
+    generation: Option<u64>,
+}
+
+impl std::fmt::Display for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.generation {
+            Some(generation) => write!(f, "{}.{generation}", self.number),
+            None => write!(f, "{}", self.number),
+        }
+    }
+}
+
+impl Ticket {
+    fn parse(text: &str) -> Option<Ticket> {
+        let (number, generation) = match text.split_once('.') {
+            Some((number, generation)) => (number, Some(generation.parse().ok()?)),
+            None => (text, None),
+        };
+        Some(Ticket { number: number.parse().ok()?, generation })
+    }
 }
 
 async fn register_write(
@@ -45,6 +97,16 @@ async fn register_write(
 ) -> Result<Response, Failure> {
     check_token(&api.cluster, &headers)?;
     let write: RegisterWrite = parse(&body)?;
+    let ticket = write.ticket.as_deref().and_then(Ticket::parse);
+    let number = ticket.as_ref().map(|ticket| ticket.number);
+    let answer = register(&api, write, ticket).await;
+    if let Some(number) = number {
+        api.cluster.gates.leave(number);
+    }
+    answer
+}
+
+async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Result<Response, Failure> {
     let missed = missed(&write.parts);
     if !write.acknowledged && write.error.is_none() {
         mark_stale(&api.cluster, &missed).await?;
@@ -56,12 +118,18 @@ async fn register_write(
         let task = tasks::register_failed(&api.cluster, &write.index, kind, details, error).await?;
         return Ok(Json(view::summary(&task)).into_response());
     }
-    let fence = Fence { epoch: write.epoch, missed };
+    if came_past_a_change(&api.cluster, &write).await? {
+        return refuse(&api.cluster, &write.parts).await;
+    }
+    let generation = ticket.and_then(|ticket| ticket.generation);
+    let index = generation.map(|generation| (write.index.clone(), generation));
+    let fence = Fence { epoch: write.epoch, missed, index };
     let some_missed = !fence.missed.is_empty();
-    let parts = write.parts.into_iter().map(task_part).collect();
+    let parts = write.parts.iter().cloned().map(task_part).collect();
     let task = match tasks::register(&api.cluster, &write.index, kind, details, parts, Some(fence)).await {
         Ok(task) => task,
         Err(StoreError::EpochRetired(_)) => return Err(ApiError { status: 409, ..routing_stale() }.into()),
+        Err(StoreError::IndexChanged(_)) => return refuse(&api.cluster, &write.parts).await,
         Err(error) => return Err(error.into()),
     };
     if some_missed {
@@ -69,6 +137,47 @@ async fn register_write(
         api.cluster.publish_everywhere().await?;
     }
     Ok(Json(view::summary(&task)).into_response())
+}
+
+/// Whether a node took its part while it still has to take a change of what the uid names: to that node the uid was
+/// another index. The filter did not know yet that the node was taken down.
+async fn came_past_a_change(cluster: &Cluster, write: &RegisterWrite) -> Result<bool, StoreError> {
+    let table = cluster.table();
+    let is_down = |id: &str| table.nodes.iter().any(|node| node.id == id && !node.up);
+    let accepted = write.parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_)));
+    for part in accepted.filter(|part| is_down(&part.node)) {
+        let pending = cluster.store.pending_changes(&part.node).await?;
+        if pending.iter().any(|pending| pending.change.uids().contains(&&*write.index)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Has a client repeat a write that came to some nodes before, to others after a change of what the uid names. Of each
+/// shard that it may have left different on its copies, the first that took it is what the others are repaired from.
+async fn refuse(cluster: &Cluster, parts: &[WritePart]) -> Result<Response, Failure> {
+    let table = cluster.table();
+    let is_down = |id: &str| table.nodes.iter().any(|node| node.id == id && !node.up);
+    let mut kept = BTreeSet::new();
+    let mut stale = Vec::new();
+    let mut accepted: Vec<&WritePart> =
+        parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))).collect();
+    accepted.sort_by_key(|part| is_down(&part.node));
+    for part in accepted {
+        let (again, first): (Vec<ShardId>, Vec<ShardId>) =
+            part.shards.iter().partition(|shard| kept.contains(*shard));
+        kept.extend(first);
+        stale.push((part.node.clone(), again));
+    }
+    let missed = missed(parts).into_iter().map(|(node, mut shards)| {
+        shards.retain(|shard| kept.contains(shard));
+        (node, shards)
+    });
+    stale.extend(missed);
+    stale.retain(|(_, shards)| !shards.is_empty());
+    mark_stale(cluster, &stale).await?;
+    Err(ApiError { status: 409, ..routing_stale() }.into())
 }
 
 fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {

@@ -1,12 +1,15 @@
 //! The cold path of the Meilisearch API: what touches neither documents nor search; and the filter's own calls.
 
 mod auth;
+mod batches;
 mod failure;
+mod fields;
 mod indexes;
 mod internal;
 mod request;
 mod settings;
 mod stats;
+mod swap;
 mod tasks;
 mod unsupported;
 
@@ -35,7 +38,10 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
     Router::new()
         .merge(indexes::routes())
         .merge(settings::routes())
+        .merge(swap::routes())
+        .merge(fields::routes())
         .merge(tasks::routes())
+        .merge(batches::routes())
         .merge(stats::routes())
         .merge(internal::routes())
         .merge(unsupported::routes())

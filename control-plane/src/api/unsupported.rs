@@ -33,11 +33,9 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["/dumps"], "Miroir can't create dumps yet. Read the documents from `GET /indexes/{uid}/documents`."),
     (&["/snapshots"], "Miroir can't create snapshots yet. Create one on every node."),
     (
-        &["/swap-indexes"],
-        "Miroir can't swap indexes yet. Add the documents to the index that is to serve them.",
+        &["/tasks/compact"],
+        "Miroir can't compact queues of tasks: it needs a restart of the node. Compact and restart node by node.",
     ),
-    (&["/batches", "/batches/{uid}"], "Miroir has no batches yet. See `GET /tasks`."),
-    (&["/tasks/cancel", "/tasks/compact"], "Miroir can't cancel tasks or compact their queue yet."),
     (&["/tasks/{uid}/documents"], "Miroir does not keep the documents of tasks."),
     (
         &["/experimental-features"],
@@ -48,11 +46,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "Miroir has no webhooks yet. Wait for tasks with `GET /tasks/{uid}`.",
     ),
     (&["/dynamic-search-rules", "/dynamic-search-rules/{*rest}"], "Miroir has no dynamic search rules yet."),
-    (&["/indexes/{uid}/compact"], "Miroir can't compact indexes yet. Compact the index on every node."),
-    (
-        &["/indexes/{uid}/fields"],
-        "Miroir can't list fields yet. See `fieldDistribution` in `GET /indexes/{uid}/stats`.",
-    ),
     (&["/metrics"], "Metrics are on the admin port: `GET /metrics` there."),
 ];
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use metrics::counter;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::{ApiError, no_quorum};
 use miroir_core::settings::node_settings;
@@ -11,6 +12,7 @@ use miroir_core::table::NodeIndex;
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
+use super::names::under_way;
 use super::settings::pending_changes;
 use crate::cluster::Cluster;
 use crate::node_client::{NodeClient, NodeError};
@@ -75,10 +77,10 @@ pub async fn create_on_node(
     uid: &str,
     primary_key: Option<&str>,
 ) -> Result<u64, NodeError> {
-    // Should it still have the index that was deleted, that comes first.
-    if cluster.store.pending_deletions(node).await?.contains(uid) {
-        client.delete_index(uid).await?;
-        cluster.store.remove_pending_deletion(node, uid).await?;
+    // Should it still have an index that was deleted or renamed, that comes first.
+    let pending = cluster.store.pending_changes(node).await?;
+    if pending.iter().any(|pending| pending.change.uids().contains(&uid)) {
+        return Err(NodeError::OutOfStep(node.to_owned()));
     }
     client.create_index(uid, primary_key).await?;
     client.update_settings(uid, &node_settings(&Value::Null)).await
@@ -92,7 +94,7 @@ pub async fn create_on_node(
 pub async fn converge(cluster: &Cluster, uid: &str, finishing: Option<u64>) -> Result<(), StoreError> {
     let Some(_no_change_under_way) = cluster.index_locks.try_lock(uid) else { return Ok(()) };
     let pending = pending_changes(cluster, uid).await?;
-    if pending.iter().any(|task| Some(task.uid) != finishing) {
+    if pending.iter().any(|task| Some(task.uid) != finishing) || under_way(cluster, uid, finishing).await? {
         return Ok(());
     }
     let Some(index) = cluster.store.index(uid).await? else { return Ok(()) };
@@ -137,7 +139,15 @@ pub async fn bring_in_step(
     }
     let difference = difference(&client.settings(uid).await?, &node_settings(&index.settings));
     if !difference.is_empty() {
-        info!(node, index = uid, settings = ?difference.keys().collect::<Vec<_>>(), "repairing settings");
+        let names: Vec<_> = difference.keys().cloned().collect();
+        let held = cluster.store.node_settings_versions(uid).await?.get(node).copied();
+        match held == Some(index.settings_version) {
+            true => {
+                warn!(node, index = uid, settings = ?names, "settings were changed on the node: repairing them");
+                counter!("miroir_settings_drift_total", "node" => node.to_owned()).increment(1);
+            }
+            false => info!(node, index = uid, settings = ?names, "bringing settings up to date"),
+        }
         let task = client.update_settings(uid, &Value::Object(difference)).await?;
         client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
     }

@@ -73,6 +73,7 @@ pub struct Writing {
     waiting_for: usize,
     refusal: Option<Answer>,
     acknowledged: bool,
+    ticket: Option<String>,
     report: Report,
 }
 
@@ -95,6 +96,7 @@ impl Writing {
             waiting_for: 0,
             refusal: None,
             acknowledged: false,
+            ticket: None,
             report: Report::default(),
         }
     }
@@ -108,6 +110,7 @@ impl Writing {
             epoch: self.routing.table.epoch,
             create: adds && !matches!(self.intent.fault, Some(Fault::Request(_))),
             primary_key: self.intent.primary_key.clone().filter(|_| self.intent.fault.is_none()),
+            check_only: matches!(self.intent.fault, Some(Fault::Request(_))),
         };
         Step::Call(vec![(0, self.routing.control_call(&self.head, BEGIN_WRITE_PATH, &message))])
     }
@@ -131,12 +134,14 @@ impl Writing {
             Some(answer) if answer.is_success() => answer,
             answer => return self.control_plane_refused(answer),
         };
+        let begun = serde_json::from_slice::<BegunWrite>(&answer.body);
+        self.ticket = begun.as_ref().ok().and_then(|begun| begun.ticket.clone());
         match self.intent.fault.take() {
             Some(Fault::Request(error)) => return error.into(),
             Some(Fault::Task(error)) => return self.register_failure(error),
             None => {}
         }
-        let Ok(begun) = serde_json::from_slice::<BegunWrite>(&answer.body) else {
+        let Ok(begun) = begun else {
             return control_plane_unavailable().into();
         };
         if !begun.exists {
@@ -219,8 +224,9 @@ impl Writing {
     fn all_sent(&mut self) -> Step {
         self.acknowledged = has_quorum(&self.routing.table, &self.sent);
         self.report.degraded = self.sent.iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)));
-        // A write of which some node has a part is registered even if it failed: the other owners missed it.
-        if self.acknowledged || self.someone_missed_what_another_has() {
+        // A write of which some node has a part is registered even if it failed: the other owners missed it. So is one
+        // that the control plane has a ticket out for: it is over.
+        if self.acknowledged || self.ticket.is_some() || self.someone_missed_what_another_has() {
             self.register(None)
         } else {
             self.not_acknowledged()
@@ -242,6 +248,7 @@ impl Writing {
             provided_ids: self.intent.provided_ids,
             parts: left_behind(&self.sent),
             error,
+            ticket: self.ticket.clone(),
         };
         Step::Call(vec![(0, self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message))])
     }
