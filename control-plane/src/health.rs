@@ -87,6 +87,9 @@ async fn probe(client: &NodeClient, limit: Duration) -> Result<(), String> {
 /// Takes a node down although it answers, because it missed a change of indexes: it is brought in step by the next
 /// check, and not read or written before.
 pub async fn take_down(cluster: &Cluster, node: &str) {
+    if cluster.health.read().await.get(node).is_some_and(|health| !health.up) {
+        return;
+    }
     record(cluster, node, Err("it missed a change of indexes".into())).await;
 }
 

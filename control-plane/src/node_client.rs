@@ -65,8 +65,8 @@ pub enum NodeError {
         /// Meilisearch's error.
         error: Value,
     },
-    /// It has still to take a change of indexes that comes before.
-    #[error("node {0} has still to take an earlier change of indexes")]
+    /// It is brought in step before it is sent anything.
+    #[error("node {0} is not in step")]
     OutOfStep(String),
     /// What the control plane wanted to bring the node in step with could not be read.
     #[error(transparent)]

@@ -104,11 +104,11 @@ async fn update(
     api.authorize(&request.headers, action::INDEXES_UPDATE, Some(&uid)).await?;
     check_index_uid(&uid)?;
     let update = request.json().and_then(|body| serde_json::from_value::<Update>(body).ok());
+    let update = update.filter(|update| update.uid.as_deref().is_none_or(is_index_uid));
     let Some(Update { primary_key, uid: new_uid }) = update else {
         return Err(request.refusal(&api.cluster).await);
     };
     if let Some(new_uid) = &new_uid {
-        check_index_uid(new_uid)?;
         api.authorize(&request.headers, action::INDEXES_UPDATE, Some(new_uid)).await?;
     }
     let task = indexes::update(&api.cluster, &uid, new_uid.as_deref(), primary_key.as_deref()).await?;

@@ -12,6 +12,7 @@ use super::nodes::{at_least_one, create_on_node, enqueue_everywhere, wait};
 use super::{index_not_found, names};
 use crate::api::Failure;
 use crate::cluster::Cluster;
+use crate::health::take_down;
 use crate::store::{IndexChange, IndexRecord, StoreError, TaskPart, TaskRecord, generation};
 use crate::tasks::{kind, register, register_failed};
 
@@ -180,16 +181,22 @@ pub(super) async fn create_everywhere(
         generation: generation(now),
     };
     cluster.store.save_index(&index).await?;
-    let parts = enqueue_everywhere(cluster, |node, client| async move {
-        create_on_node(cluster, &node, &client, uid, primary_key).await
-    })
-    .await;
+    let parts =
+        enqueue_everywhere(
+            cluster,
+            |_, client| async move { create_on_node(&client, uid, primary_key).await },
+        )
+        .await;
     if let Err(error) = at_least_one(&parts) {
         cluster.store.delete_index(uid).await?;
         return Err(error.into());
     }
-    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
-        cluster.store.set_node_settings_version(uid, &part.node, 0).await?;
+    for part in &parts {
+        match part.outcome {
+            PartOutcome::Accepted(_) => cluster.store.set_node_settings_version(uid, &part.node, 0).await?,
+            // A write would make it create the index by itself.
+            PartOutcome::Missed(_) => take_down(cluster, &part.node).await,
+        }
     }
     Ok(parts)
 }

@@ -232,8 +232,8 @@ async fn change(cluster: &Cluster, change: NodeChange) -> Result<Vec<TaskPart>, 
     Ok(parts)
 }
 
-/// The uid that a node's next task will have, if it can be sent the change: nothing may go past another change of these
-/// indexes that it has still to take.
+/// The uid that a node's next task will have, if it can be sent the change: one that is away takes it when it is back, and
+/// nothing may go past another change of these indexes that it has still to take.
 async fn next_uid(
     cluster: &Cluster,
     node: &str,
@@ -241,7 +241,8 @@ async fn next_uid(
     change: &NodeChange,
 ) -> Result<u64, NodeError> {
     let waits = |pending: &PendingChange| pending.change.uids().iter().any(|uid| change.uids().contains(uid));
-    if cluster.store.pending_changes(node).await?.iter().any(waits) {
+    let is_up = cluster.table().nodes.iter().any(|other| other.id == node && other.up);
+    if !is_up || cluster.store.pending_changes(node).await?.iter().any(waits) {
         return Err(NodeError::OutOfStep(node.to_owned()));
     }
     Ok(client.newest_task().await?.map_or(0, |task| task.uid + 1))

@@ -22,14 +22,23 @@ use crate::store::{IndexRecord, StoreError, TaskPart};
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Enqueues a change on every node, also on those that are thought to be down: one that is coming back must not
-/// miss it. Returns the node tasks.
+/// miss it. But nothing goes past a change of what uids name: a node that has still to take one gets this one when it is
+/// brought in step. Returns the node tasks.
 pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
     cluster: &Cluster,
     enqueue: impl Fn(String, NodeClient) -> F,
 ) -> Vec<TaskPart> {
     let parts = cluster.clients.iter().map(|(node, client)| {
         let enqueued = enqueue(node.clone(), client.clone());
-        async move { part(node, enqueued.await) }
+        async move {
+            let in_step = async {
+                match cluster.store.pending_changes(node).await?.is_empty() {
+                    true => enqueued.await,
+                    false => Err(NodeError::OutOfStep(node.clone())),
+                }
+            };
+            part(node, in_step.await)
+        }
     });
     join_all(parts).await
 }
@@ -71,17 +80,10 @@ pub async fn wait(cluster: &Cluster, parts: &[TaskPart], timeout: Duration) {
 
 /// Creates an index on one node, with the settings that nodes have from the start, and returns the node's task.
 pub async fn create_on_node(
-    cluster: &Cluster,
-    node: &str,
     client: &NodeClient,
     uid: &str,
     primary_key: Option<&str>,
 ) -> Result<u64, NodeError> {
-    // Should it still have an index that was deleted or renamed, that comes first.
-    let pending = cluster.store.pending_changes(node).await?;
-    if pending.iter().any(|pending| pending.change.uids().contains(&uid)) {
-        return Err(NodeError::OutOfStep(node.to_owned()));
-    }
     client.create_index(uid, primary_key).await?;
     client.update_settings(uid, &node_settings(&Value::Null)).await
 }
@@ -127,7 +129,7 @@ pub async fn bring_in_step(
         None => {
             info!(node, index = uid, "creating an index that the node lacks");
             mark_lost(cluster, node, uid).await?;
-            let task = create_on_node(cluster, node, client, uid, index.primary_key.as_deref()).await?;
+            let task = create_on_node(client, uid, index.primary_key.as_deref()).await?;
             client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
             client.index(uid).await?.unwrap_or_default()
         }

@@ -15,19 +15,19 @@ const UNITS: [(&str, u64); 9] = [
 
 /// The sum of sizes; `None` if one can't be read.
 pub fn sum<'s>(sizes: impl Iterator<Item = &'s str>) -> Option<String> {
-    sizes.map(parse).sum::<Option<f64>>().map(shown)
+    sizes.map(parse).sum::<Option<u64>>().map(shown)
 }
 
-fn parse(size: &str) -> Option<f64> {
+fn parse(size: &str) -> Option<u64> {
     let (number, unit) = size.split_once(' ')?;
     let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    Some((number.parse::<f64>().ok()? * *bytes as f64).round())
+    Some((number.parse::<f64>().ok()? * *bytes as f64).round() as u64)
 }
 
-fn shown(bytes: f64) -> String {
-    let fits = |(_, unit): &&(&str, u64)| bytes >= *unit as f64;
+fn shown(bytes: u64) -> String {
+    let fits = |(_, unit): &&(&str, u64)| bytes >= *unit;
     let (name, unit) = UNITS.iter().find(fits).unwrap_or(&("B", 1));
-    format!("{} {name}", bytes / *unit as f64)
+    format!("{} {name}", bytes as f64 / *unit as f64)
 }
 
 #[cfg(test)]
