@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify, RwLock, watch};
 use tokio::time::timeout;
 
 use crate::config::{Config, NodeConfig};
-use crate::indexes::IndexLocks;
+use crate::indexes::{Gates, IndexLocks};
 use crate::node_client::NodeClient;
 use crate::routing::{self, Inputs};
 use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
@@ -43,6 +43,8 @@ pub struct Cluster {
     /// Makes changes of what the nodes have in common beside indexes follow each other, see
     /// [`instance`](crate::instance). A node does not come up while one of them is under way.
     pub instance: Mutex<()>,
+    /// Keeps changes of what uids name between writes.
+    pub gates: Gates,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
@@ -100,6 +102,7 @@ impl Cluster {
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
+            gates: Gates::default(),
             task_registered: Notify::new(),
             envoys: Envoys::default(),
             publishing: Mutex::default(),

@@ -32,10 +32,10 @@ async fn watch_node(
 ) {
     let config = &cluster.config.health;
     let mut first_verdict = Some(first_verdict);
-    let mut up = None;
     let mut streak = Streak::default();
     loop {
         let answer = probe(&client, Duration::from_millis(config.timeout_ms)).await;
+        let up = cluster.health.read().await.get(&node).map(|health| health.up);
         streak.count(answer.is_ok());
         let verdict = match (up, answer) {
             (Some(true), Err(reason)) if streak.bad >= config.unhealthy_threshold => Some(Err(reason)),
@@ -48,7 +48,6 @@ async fn watch_node(
         };
         // A node that comes up holds the lock of what all have in common until it takes part in changes of it.
         if let Some(verdict) = verdict {
-            up = Some(verdict.is_ok());
             record(&cluster, &node, verdict.as_ref().err().cloned()).await;
         }
         if let Some(first_verdict) = first_verdict.take() {
@@ -84,6 +83,15 @@ async fn probe(client: &NodeClient, limit: Duration) -> Result<(), String> {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {limit:?}")),
     }
+}
+
+/// Takes a node down although it answers, because it missed a change of indexes: it is brought in step by the next
+/// check, and not read or written before.
+pub async fn take_down(cluster: &Cluster, node: &str) {
+    if cluster.health.read().await.get(node).is_some_and(|health| !health.up) {
+        return;
+    }
+    record(cluster, node, Some("it missed a change of indexes".into())).await;
 }
 
 /// A node that was away may have missed changes of indexes and settings.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::store::TaskStatus;
+use crate::store::{IndexSwap, TaskStatus};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +68,9 @@ pub enum NodeError {
         /// Meilisearch's error.
         error: Value,
     },
+    /// It is brought in step before it is sent anything.
+    #[error("node {0} is not in step")]
+    OutOfStep(String),
     /// What the control plane wanted to bring the node in step with could not be read.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
@@ -154,6 +157,11 @@ struct Enqueued {
     task_uid: u64,
 }
 
+fn list(uids: &[u64]) -> String {
+    let uids: Vec<String> = uids.iter().map(u64::to_string).collect();
+    uids.join(",")
+}
+
 impl NodeClient {
     /// A client of the node at `url`. An empty `master_key` stands for none.
     pub fn new(url: &str, master_key: &str) -> NodeClient {
@@ -206,6 +214,62 @@ impl NodeClient {
     /// As [`enqueue`](Self::enqueue).
     pub async fn delete_index(&self, uid: &str) -> Result<u64, NodeError> {
         self.enqueue(Method::DELETE, &format!("/indexes/{uid}"), None).await
+    }
+
+    /// Enqueues an exchange of indexes' uids.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn swap_indexes(&self, swaps: &[IndexSwap]) -> Result<u64, NodeError> {
+        let pairs = swaps.iter().map(|swap| match swap.rename {
+            true => json!({"indexes": swap.uids(), "rename": true}),
+            false => json!({"indexes": swap.uids()}),
+        });
+        self.enqueue(Method::POST, "/swap-indexes", Some(&pairs.collect())).await
+    }
+
+    /// Enqueues the cancelation of tasks.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn cancel_tasks(&self, uids: &[u64]) -> Result<u64, NodeError> {
+        self.enqueue(Method::POST, &format!("/tasks/cancel?uids={}", list(uids)), None).await
+    }
+
+    /// Enqueues the deletion of finished tasks.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn delete_tasks(&self, uids: &[u64]) -> Result<u64, NodeError> {
+        self.enqueue(Method::DELETE, &format!("/tasks?uids={}", list(uids)), None).await
+    }
+
+    /// The newest swaps of indexes that have succeeded.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be read.
+    pub async fn succeeded_swaps(&self) -> Result<Vec<NodeTask>, NodeError> {
+        let path = "/tasks?limit=1000&types=indexSwap&statuses=succeeded";
+        Ok(self.get::<Page<NodeTask>>(path).await?.results)
+    }
+
+    /// The fields of an index's documents, with what the settings make of each.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be read.
+    pub async fn fields(&self, uid: &str) -> Result<Vec<Value>, NodeError> {
+        let body = json!({"limit": u32::MAX});
+        let path = format!("/indexes/{uid}/fields");
+        Ok(self.call::<Page<Value>>(Method::POST, &path, Some(&body)).await?.results)
+    }
+
+    /// The batch that a task is in, if the node has begun with it.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn batch_of(&self, task: u64) -> Result<Option<Value>, NodeError> {
+        let path = format!("/batches?limit=1&uids={task}");
+        Ok(self.get::<Page<Value>>(&path).await?.results.into_iter().next())
     }
 
     /// Enqueues a change of an index's settings.
@@ -268,8 +332,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`] if they could not be read.
     pub async fn tasks(&self, uids: &[u64]) -> Result<Vec<NodeTask>, NodeError> {
-        let list: Vec<String> = uids.iter().map(u64::to_string).collect();
-        let path = format!("/tasks?limit={}&uids={}", uids.len(), list.join(","));
+        let path = format!("/tasks?limit={}&uids={}", uids.len(), list(uids));
         let page: Page<NodeTask> = self.get(&path).await?;
         Ok(page.results)
     }

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::MutexGuard;
-use tracing::info;
 
 use crate::cluster::Cluster;
-use crate::indexes::{bring_in_step, settings::pending_changes};
+use crate::indexes::{bring_in_step, settings::pending_changes, take_pending};
 use crate::instance;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::StoreError;
@@ -14,12 +13,11 @@ use crate::store::StoreError;
 const POLL: Duration = Duration::from_millis(50);
 /// How long changes of the settings that are under way are waited for: they may in turn wait for this node.
 const PENDING_CHANGES: Duration = Duration::from_secs(10);
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Brings `node` in step: gives it the cluster's keys, experimental features and search rules, deletes the indexes
-/// that were deleted while it was away, creates those that it lacks, repairs primary keys and settings, and waits
-/// until it has done all that it had accepted. An index that the cluster does not know is left alone: only what is
-/// known to have been deleted here is deleted there.
+/// Brings `node` in step: gives it the cluster's keys, experimental features and search rules, takes the deletions, swaps
+/// and renamings that it missed, creates the indexes that it lacks, repairs primary keys and settings, and waits until it
+/// has done all that it had accepted. An index that the cluster does not know is left alone: only what is known to have
+/// been deleted here is deleted there.
 ///
 /// Returns the lock of [`Cluster::instance`]: what it guards does not change before the caller has let the node
 /// take part in changes.
@@ -34,16 +32,7 @@ pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuar
         let _one_at_a_time = cluster.instance.lock().await;
         instance::bring_in_step(cluster, node, client).await?;
     }
-    for uid in cluster.store.pending_deletions(node).await? {
-        info!(node, index = uid, "deleting an index that was deleted while the node was away");
-        let task = client.delete_index(&uid).await?;
-        match client.wait_for_task(task, DELETION_TIMEOUT).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Some("index_not_found") => {}
-            Err(error) => return Err(error),
-        }
-        cluster.store.remove_pending_deletion(node, &uid).await?;
-    }
+    take_pending(cluster, node, client).await?;
     for uid in cluster.store.indexes().await?.into_keys() {
         let _one_at_a_time = cluster.index_locks.lock(&uid).await;
         wait_for_pending_changes(cluster, &uid).await?;
@@ -52,6 +41,10 @@ pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuar
         }
     }
     drain(client).await?;
+    // What was changed meanwhile and did not reach it.
+    if !cluster.store.pending_changes(node).await?.is_empty() {
+        return Box::pin(reconcile(cluster, node)).await;
+    }
     let guard = cluster.instance.lock().await;
     instance::bring_in_step(cluster, node, client).await?;
     Ok(guard)

@@ -148,6 +148,7 @@ mod tests {
             updated_at: OffsetDateTime::UNIX_EPOCH,
             settings,
             settings_version: 3,
+            generation: 0,
         }
     }
 

@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
+use crate::indexes::drift;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
@@ -153,5 +154,6 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
         poller::run(cluster.clone()),
         instance::keep_in_step(&cluster),
         webhooks::notify::run(&cluster),
+        drift::watch(&cluster),
     );
 }

@@ -17,7 +17,7 @@ pub const TOKEN_HEADER: &str = "x-miroir-token";
 pub const BEGIN_WRITE_PATH: &str = "/_miroir/internal/begin-write";
 
 /// `POST` here a [`RegisterWrite`] after the nodes answered; answers the client's task, as Meilisearch shows it
-/// in a 202, or 409 `miroir_routing_stale` when the epoch is retired.
+/// in a 202, or 409 `miroir_routing_stale` when the epoch is retired or the uid means another index by now.
 pub const REGISTER_WRITE_PATH: &str = "/_miroir/internal/register-write";
 
 /// Asks whether a write may go to the nodes: checks the client's key, and sees to it that the index exists on
@@ -35,6 +35,9 @@ pub struct BeginWrite {
     /// The primary key to give to an index that has none: from the request, or inferred from its first document.
     #[serde(default)]
     pub primary_key: Option<String>,
+    /// Only the key is to be checked: the write is refused whatever the answer, and won't be registered.
+    #[serde(default)]
+    pub check_only: bool,
 }
 
 /// The index that a write goes to.
@@ -45,6 +48,10 @@ pub struct BegunWrite {
     /// Its primary key now.
     #[serde(default)]
     pub primary_key: Option<String>,
+    /// Names this write and the index that the uid meant when it began: to be given back as
+    /// [`RegisterWrite::ticket`].
+    #[serde(default)]
+    pub ticket: Option<String>,
 }
 
 /// Tells what became of a write. The control plane, in one transaction, checks that the epoch is not retired,
@@ -76,6 +83,10 @@ pub struct RegisterWrite {
     /// a failed task, or it broke off after nodes had accepted parts of it. Then the epoch may be retired.
     #[serde(default)]
     pub error: Option<ApiError>,
+    /// [`BegunWrite::ticket`]. If the uid means another index by now (indexes were swapped, renamed or deleted), the
+    /// write is refused as one of a retired epoch is.
+    #[serde(default)]
+    pub ticket: Option<String>,
 }
 
 fn one() -> u64 {

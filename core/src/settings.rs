@@ -5,7 +5,11 @@
 //!   displayed hide its value; the filter keeps to the user's list;
 //! - `faceting.maxValuesPerFacet`: nodes return more values of a facet, because those that come first on each node
 //!   need not be those that come first over all: neither where the largest counts come first, nor among numbers, which
-//!   Meilisearch lists in the order of their text where [few documents](FEW_CANDIDATES) match and by value else.
+//!   Meilisearch lists in the order of their text where [few documents](FEW_CANDIDATES) match and by value else;
+//! - `embedders`: where the user leaves `documentTemplate` to Meilisearch, nodes have [one](NODE_TEMPLATE) that shows all
+//!   that the [default](DEFAULT_TEMPLATE) does but the shard tag.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +21,18 @@ pub const FEW_CANDIDATES: u64 = 3_000;
 /// How many values of a facet nodes return at least, where facets are sorted by count.
 pub const COUNTED_FACET_VALUES: u64 = 10_000;
 
+/// Meilisearch's default `documentTemplate`, as it shows it.
+pub const DEFAULT_TEMPLATE: &str = "{% for field in fields %}{% if field.is_searchable and field.value != nil %}\
+                                    {{ field.name }}: {{ field.value }}\n{% endif %}{% endfor %}";
+
+/// The same without the shard tag.
+pub const NODE_TEMPLATE: &str = "{% for field in fields %}{% if field.name != \"_miroir_shard\" \
+                                 and field.is_searchable and field.value != nil %}\
+                                 {{ field.name }}: {{ field.value }}\n{% endif %}{% endfor %}";
+
+const EMBEDDERS: &str = "embedders";
+const INDEXING_EMBEDDER: &str = "indexingEmbedder";
+const TEMPLATE: &str = "documentTemplate";
 const DISPLAYED: &str = "displayedAttributes";
 const FILTERABLE: &str = "filterableAttributes";
 const FACETING: &str = "faceting";
@@ -30,6 +46,53 @@ pub struct UserValues {
     displayed_attributes: Value,
     max_values_per_facet: u64,
     sorts_by_count: bool,
+    embedders: BTreeMap<String, Embedder>,
+}
+
+/// An embedder, as far as it matters here.
+#[derive(Clone, Debug, PartialEq)]
+struct Embedder {
+    source: String,
+    has_default_template: bool,
+    indexing: Option<Box<Embedder>>,
+}
+
+impl Embedder {
+    /// What a change makes of an embedder, or of none; another source makes it anew.
+    fn after(before: Option<&Embedder>, change: &Value) -> Embedder {
+        let source = match (change.get("source").and_then(Value::as_str), before) {
+            (Some(source), _) => source,
+            (None, Some(before)) => &before.source,
+            (None, None) => "openAi",
+        };
+        let before = before.filter(|before| before.source == source);
+        let indexing = before.and_then(|before| before.indexing.as_deref());
+        Embedder {
+            source: source.to_owned(),
+            has_default_template: match change.get(TEMPLATE) {
+                Some(template) => template.is_null() || template == DEFAULT_TEMPLATE,
+                None => before.is_none_or(|before| before.has_default_template),
+            },
+            indexing: match change.get(INDEXING_EMBEDDER) {
+                Some(change) => Some(Box::new(Embedder::after(indexing, change))),
+                None => indexing.cloned().map(Box::new),
+            },
+        }
+    }
+
+    /// The change for a node.
+    fn node_change(&self, change: &Value) -> Value {
+        let Some(change) = change.as_object() else { return change.clone() };
+        let mut change = change.clone();
+        let uses_templates = ["openAi", "huggingFace", "ollama", "rest"].contains(&&*self.source);
+        if uses_templates && self.has_default_template {
+            change.insert(TEMPLATE.into(), NODE_TEMPLATE.into());
+        }
+        if let (Some(indexing), Some(nested)) = (&self.indexing, change.get_mut(INDEXING_EMBEDDER)) {
+            *nested = indexing.node_change(nested);
+        }
+        change.into()
+    }
 }
 
 impl UserValues {
@@ -39,6 +102,7 @@ impl UserValues {
             displayed_attributes: json!(["*"]),
             max_values_per_facet: DEFAULT_MAX_VALUES,
             sorts_by_count: false,
+            embedders: BTreeMap::new(),
         };
         defaults.after(settings)
     }
@@ -49,6 +113,21 @@ impl UserValues {
             Some(Value::Null) => self.displayed_attributes = json!(["*"]),
             Some(attributes) => self.displayed_attributes = attributes.clone(),
             None => {}
+        }
+        match change.get(EMBEDDERS) {
+            Some(Value::Null) => self.embedders.clear(),
+            Some(Value::Object(embedders)) => {
+                for (name, change) in embedders {
+                    match self.embedders.remove(name) {
+                        _ if change.is_null() => {}
+                        before => {
+                            let after = Embedder::after(before.as_ref(), change);
+                            self.embedders.insert(name.clone(), after);
+                        }
+                    }
+                }
+            }
+            _ => {}
         }
         let Some(faceting) = change.get(FACETING) else { return self };
         let reset = faceting.is_null().then_some(&Value::Null);
@@ -93,6 +172,13 @@ fn node_value(name: &str, value: &Value, after: &UserValues) -> Value {
             }
             faceting.into()
         }
+        (EMBEDDERS, Value::Object(embedders)) => {
+            let embedders = embedders.iter().map(|(name, change)| {
+                let of_node = after.embedders.get(name).map(|embedder| embedder.node_change(change));
+                (name.clone(), of_node.unwrap_or_else(|| change.clone()))
+            });
+            embedders.collect::<Map<_, _>>().into()
+        }
         _ => value.clone(),
     }
 }
@@ -118,7 +204,20 @@ pub fn user_settings(node: &Value, user: &UserValues) -> Value {
     if let Some(max) = settings.get_mut(FACETING).and_then(|faceting| faceting.get_mut(MAX_VALUES)) {
         *max = user.max_values_per_facet.into();
     }
+    let embedders = settings.get_mut(EMBEDDERS).and_then(Value::as_object_mut);
+    embedders.into_iter().flat_map(Map::values_mut).for_each(show_default_template);
     settings
+}
+
+fn show_default_template(embedder: &mut Value) {
+    if let Some(template) = embedder.get_mut(TEMPLATE)
+        && *template == NODE_TEMPLATE
+    {
+        *template = DEFAULT_TEMPLATE.into();
+    }
+    if let Some(indexing) = embedder.get_mut(INDEXING_EMBEDDER) {
+        show_default_template(indexing);
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +325,40 @@ mod tests {
     }
 
     #[test]
+    fn a_default_template_does_not_show_the_tag() {
+        assert!(NODE_TEMPLATE.contains(TAG_FIELD));
+        let shown = |node: &Value| user_settings(node, &UserValues::of(&Value::Null));
+        let mut user = UserValues::of(&Value::Null);
+        let mut send = |embedder: Value| {
+            let change = json!({"embedders": {"e": embedder}});
+            user = user.clone().after(&change);
+            node_change(&change, &user)["embedders"]["e"].clone()
+        };
+        let made = send(json!({"source": "openAi", "apiKey": "k"}));
+        assert_eq!(made, json!({"source": "openAi", "apiKey": "k", "documentTemplate": NODE_TEMPLATE}));
+        let held = shown(&json!({"embedders": {"e": made}}));
+        assert_eq!(held["embedders"]["e"]["documentTemplate"], DEFAULT_TEMPLATE);
+        assert_eq!(node_settings(&held)["embedders"]["e"]["documentTemplate"], NODE_TEMPLATE);
+
+        let own = json!({"documentTemplate": "{{ doc.title }}"});
+        assert_eq!(send(own.clone()), own, "the user's own template stays");
+        assert_eq!(send(json!({"apiKey": "l"})), json!({"apiKey": "l"}), "and is not lost");
+        assert_eq!(send(json!({"documentTemplate": null})), json!({"documentTemplate": NODE_TEMPLATE}));
+        send(own.clone());
+        let other_source = send(json!({"source": "ollama", "model": "m"}));
+        assert_eq!(other_source["documentTemplate"], NODE_TEMPLATE);
+        let without = json!({"source": "userProvided", "dimensions": 3});
+        assert_eq!(send(without.clone()), without, "a source without templates gets none");
+        assert_eq!(send(Value::Null), Value::Null);
+        let composite = json!({"source": "composite", "searchEmbedder": {"source": "ollama"},
+                               "indexingEmbedder": {"source": "ollama"}});
+        let made = send(composite);
+        assert_eq!(made["indexingEmbedder"]["documentTemplate"], NODE_TEMPLATE);
+        assert_eq!(made["searchEmbedder"], json!({"source": "ollama"}));
+        assert_eq!(made.get("documentTemplate"), None);
+    }
+
+    #[test]
     fn what_is_wrong_is_left_for_the_node_to_refuse() {
         for change in [
             json!({"displayedAttributes": "title"}),
@@ -233,6 +366,10 @@ mod tests {
             json!({"filterableAttributes": {"a": 1}}),
             json!({"faceting": 7}),
             json!({"faceting": {"maxValuesPerFacet": -1}}),
+            json!({"embedders": [1]}),
+            json!({"embedders": {"e": 7}}),
+            json!({"embedders": {"e": {"source": "no such"}}}),
+            json!({"embedders": {"e": {"source": "openAi", "documentTemplate": 7}}}),
             json!([1]),
         ] {
             let after = UserValues::of(&Value::Null).after(&change);

@@ -34,6 +34,10 @@ fn recorder() -> &'static PrometheusHandle {
             "miroir_envoy_streams_outdated",
             "How many of them have not acknowledged the newest of what they were sent."
         );
+        describe_counter!(
+            "miroir_settings_drift_total",
+            "How often settings that were changed on the node itself were repaired."
+        );
         describe_counter!("miroir_xds_sent_total", "Answers sent to Envoys, by type of resource.");
         describe_counter!("miroir_xds_nacks_total", "Answers that Envoys refused, by type of resource.");
         handle

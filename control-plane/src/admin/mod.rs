@@ -6,6 +6,7 @@ mod openapi;
 mod ready;
 mod reply;
 mod shards;
+mod tasks;
 mod topology;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub fn router(admin: Admin) -> Router {
     let for_operators = Router::new()
         .route("/_miroir/topology", get(topology::topology))
         .route("/_miroir/shards", get(shards::shards))
+        .route("/_miroir/tasks/{uid}", get(tasks::task))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));
     let open = Router::new()
         .route("/_miroir/ready", get(ready::ready))

@@ -25,12 +25,16 @@ pub struct Error {
     paths(
         super::topology::topology,
         super::shards::shards,
+        super::tasks::task,
         super::ready::ready,
         super::metrics::metrics,
         openapi,
     ),
     components(schemas(Error)),
-    tags((name = "cluster", description = "What the cluster is made of and how it is.")),
+    tags(
+        (name = "cluster", description = "What the cluster is made of and how it is."),
+        (name = "tasks", description = "What nodes do for tasks."),
+    ),
     modifiers(&AdminKey),
 )]
 struct Api;

@@ -25,7 +25,12 @@ pub mod action {
     pub const INDEXES_DELETE: &str = "indexes.delete";
     pub const SETTINGS_GET: &str = "settings.get";
     pub const SETTINGS_UPDATE: &str = "settings.update";
+    pub const INDEXES_SWAP: &str = "indexes.swap";
+    pub const INDEXES_COMPACT: &str = "indexes.compact";
+    pub const FIELDS_POST: &str = "fields.post";
     pub const TASKS_GET: &str = "tasks.get";
+    pub const TASKS_CANCEL: &str = "tasks.cancel";
+    pub const TASKS_DELETE: &str = "tasks.delete";
     pub const STATS_GET: &str = "stats.get";
     pub const KEYS_CREATE: &str = "keys.create";
     pub const KEYS_GET: &str = "keys.get";

@@ -1,10 +1,10 @@
-//! `/indexes` and `/indexes/{uid}`.
+//! `/indexes`, `/indexes/{uid}` and `/indexes/{uid}/compact`.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use miroir_core::error::{is_index_uid, not_supported};
+use miroir_core::error::is_index_uid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ pub fn routes() -> Router<Api> {
     Router::new()
         .route("/indexes", get(list).post(create))
         .route("/indexes/{uid}", get(get_one).patch(update).delete(delete))
+        .route("/indexes/{uid}/compact", post(compact))
 }
 
 /// The page of a list that a client asks for.
@@ -104,18 +105,14 @@ async fn update(
     api.authorize(&request.headers, action::INDEXES_UPDATE, Some(&uid)).await?;
     check_index_uid(&uid)?;
     let update = request.json().and_then(|body| serde_json::from_value::<Update>(body).ok());
+    let update = update.filter(|update| update.uid.as_deref().is_none_or(is_index_uid));
     let Some(Update { primary_key, uid: new_uid }) = update else {
         return Err(request.refusal(&api.cluster).await);
     };
-    if let Some(new_uid) = new_uid {
-        check_index_uid(&new_uid)?;
-        let message = format!(
-            "Miroir can't rename an index yet. Create the index `{new_uid}`, and add the documents and settings \
-             of `{uid}` to it."
-        );
-        return Err(not_supported(message).into());
+    if let Some(new_uid) = &new_uid {
+        api.authorize(&request.headers, action::INDEXES_UPDATE, Some(new_uid)).await?;
     }
-    let task = indexes::update(&api.cluster, &uid, primary_key.as_deref()).await?;
+    let task = indexes::update(&api.cluster, &uid, new_uid.as_deref(), primary_key.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
 }
 
@@ -127,6 +124,17 @@ async fn delete(
     api.authorize(&headers, action::INDEXES_DELETE, Some(&uid)).await?;
     check_index_uid(&uid)?;
     let task = indexes::delete(&api.cluster, &uid).await?;
+    Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
+}
+
+async fn compact(
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    api.authorize(&headers, action::INDEXES_COMPACT, Some(&uid)).await?;
+    check_index_uid(&uid)?;
+    let task = indexes::compact(&api.cluster, &uid).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
 }
 

@@ -1,5 +1,7 @@
 //! What the filter says to the control plane, see [`miroir_core::control`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,7 +20,7 @@ use subtle::ConstantTimeEq;
 use super::{Api, Failure};
 use crate::cluster::Cluster;
 use crate::indexes;
-use crate::store::{Fence, NewTask, StoreError, TaskPart, TaskStatus};
+use crate::store::{Fence, IndexRecord, NewTask, StoreError, TaskPart, TaskStatus};
 use crate::tasks::{kind, merge, view};
 
 pub fn routes() -> Router<Api> {
@@ -34,7 +36,57 @@ async fn begin_write(
     let write: BeginWrite = parse(&body)?;
     let access = api.authorize(&headers, &write.action, Some(&write.index)).await?;
     let write = BeginWrite { create: write.create && access.may_create, ..write };
-    Ok(Json(indexes::ensure(&api.cluster, &write).await?))
+    if write.check_only {
+        let index = api.cluster.store.index(&write.index).await?;
+        return Ok(Json(begun(index.as_ref(), None)));
+    }
+    let number = api.cluster.gates.pass(&write.index).await;
+    let index = indexes::ensure(&api.cluster, &write).await;
+    let goes_on = index.as_ref().is_ok_and(|index| {
+        let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
+        index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key
+    });
+    if !goes_on {
+        api.cluster.gates.leave(number);
+    }
+    let index = index?;
+    let ticket = Ticket { number, generation: index.as_ref().map(|index| index.generation) };
+    Ok(Json(begun(index.as_ref(), Some(ticket))))
+}
+
+fn begun(index: Option<&IndexRecord>, ticket: Option<Ticket>) -> BegunWrite {
+    BegunWrite {
+        exists: index.is_some(),
+        primary_key: index.and_then(|index| index.primary_key.clone()),
+        ticket: ticket.map(|ticket| ticket.to_string()),
+    }
+}
+
+/// What a write is known by from its beginning to its registration.
+struct Ticket {
+    /// See [`Gates`](crate::indexes::Gates).
+    number: u64,
+    /// Of the index, if there is one.
+    generation: Option<u64>,
+}
+
+impl std::fmt::Display for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.generation {
+            Some(generation) => write!(f, "{}.{generation}", self.number),
+            None => write!(f, "{}", self.number),
+        }
+    }
+}
+
+impl Ticket {
+    fn parse(text: &str) -> Option<Ticket> {
+        let (number, generation) = match text.split_once('.') {
+            Some((number, generation)) => (number, Some(generation.parse().ok()?)),
+            None => (text, None),
+        };
+        Some(Ticket { number: number.parse().ok()?, generation })
+    }
 }
 
 async fn register_write(
@@ -44,6 +96,16 @@ async fn register_write(
 ) -> Result<Response, Failure> {
     check_token(&api.cluster, &headers)?;
     let write: RegisterWrite = parse(&body)?;
+    let ticket = write.ticket.as_deref().and_then(Ticket::parse);
+    let number = ticket.as_ref().map(|ticket| ticket.number);
+    let answer = register(&api, write, ticket).await;
+    if let Some(number) = number {
+        api.cluster.gates.leave(number);
+    }
+    answer
+}
+
+async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Result<Response, Failure> {
     let missed = missed(&write.parts);
     if !write.acknowledged {
         mark_stale(&api.cluster, &missed).await?;
@@ -51,6 +113,13 @@ async fn register_write(
     }
     let (kind, fails) = (kind(write.kind), write.error.is_some());
     let copies = write.counted_copies;
+    let accepted = accepted(&write.parts);
+    let generation = ticket.and_then(|ticket| ticket.generation);
+    let index = generation.map(|generation| (write.index.clone(), generation));
+    let is_late = !fails && came_past_a_change(&api.cluster, &write.index, &accepted).await?;
+    if is_late {
+        return refuse(&api.cluster, accepted, missed).await;
+    }
     let parts: Vec<TaskPart> = write
         .parts
         .into_iter()
@@ -69,7 +138,7 @@ async fn register_write(
         custom_metadata: write.custom_metadata,
     };
     // What failed may have been routed in any way: it is not acknowledged.
-    let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone() });
+    let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone(), index });
     if fails {
         mark_stale(&api.cluster, &missed).await?;
     }
@@ -79,6 +148,7 @@ async fn register_write(
             mark_stale(&api.cluster, &missed).await?;
             return Err(ApiError { status: 409, ..routing_stale() }.into());
         }
+        Err(StoreError::IndexChanged(_)) => return refuse(&api.cluster, accepted, missed).await,
         Err(error) => return Err(error.into()),
     };
     api.cluster.task_registered.notify_one();
@@ -87,6 +157,44 @@ async fn register_write(
         api.cluster.publish_everywhere().await?;
     }
     Ok(Json(view::summary(&task)).into_response())
+}
+
+/// Whether a node took its part while it still has to take a change of what the uid names: to that node the uid was
+/// another index. The filter did not know yet that the node was taken down.
+async fn came_past_a_change(cluster: &Cluster, index: &str, accepted: &Accepted) -> Result<bool, StoreError> {
+    for node in accepted.keys().filter(|node| !is_up(cluster, node)) {
+        let pending = cluster.store.pending_changes(node).await?;
+        if pending.iter().any(|pending| pending.change.uids().contains(&index)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Has a client repeat a write that came to some nodes before, to others after a change of what the uid names. Of each
+/// shard that it may have left different on its copies, the first that took it is what the others are repaired from.
+async fn refuse(cluster: &Cluster, accepted: Accepted, missed: Missed) -> Result<Response, Failure> {
+    let mut kept = BTreeSet::new();
+    let mut stale = Missed::new();
+    let mut best_first: Vec<(String, BTreeSet<ShardId>)> = accepted.into_iter().collect();
+    best_first.sort_by_key(|(node, _)| !is_up(cluster, node));
+    for (node, shards) in best_first {
+        let (again, first): (Vec<ShardId>, Vec<ShardId>) =
+            shards.iter().partition(|shard| kept.contains(*shard));
+        kept.extend(first);
+        stale.push((node, again));
+    }
+    stale.extend(missed.into_iter().map(|(node, mut shards)| {
+        shards.retain(|shard| kept.contains(shard));
+        (node, shards)
+    }));
+    stale.retain(|(_, shards)| !shards.is_empty());
+    mark_stale(cluster, &stale).await?;
+    Err(ApiError { status: 409, ..routing_stale() }.into())
+}
+
+fn is_up(cluster: &Cluster, id: &str) -> bool {
+    cluster.table().nodes.iter().any(|node| node.id == id && node.up)
 }
 
 fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -115,8 +223,21 @@ async fn mark_stale(cluster: &Cluster, missed: &[(String, Vec<ShardId>)]) -> Res
     cluster.publish_everywhere().await
 }
 
-/// The owners that missed the write, with the shards they missed.
-fn missed(parts: &[WritePart]) -> Vec<(String, Vec<ShardId>)> {
+/// The shards of which each node took a part.
+type Accepted = BTreeMap<String, BTreeSet<ShardId>>;
+
+fn accepted(parts: &[WritePart]) -> Accepted {
+    let mut accepted = Accepted::new();
+    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
+        accepted.entry(part.node.clone()).or_default().extend(&part.shards);
+    }
+    accepted
+}
+
+/// The owners that missed a write, with the shards they missed.
+type Missed = Vec<(String, Vec<ShardId>)>;
+
+fn missed(parts: &[WritePart]) -> Missed {
     let missed = parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Missed(_)));
     missed.map(|part| (part.node.clone(), part.shards.clone())).collect()
 }

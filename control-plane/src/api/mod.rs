@@ -2,8 +2,10 @@
 
 mod auth;
 mod backups;
+mod batches;
 mod failure;
 mod features;
+mod fields;
 mod indexes;
 mod internal;
 mod keys;
@@ -12,6 +14,7 @@ mod request;
 mod rules;
 mod settings;
 mod stats;
+mod swap;
 mod tasks;
 mod unsupported;
 mod webhooks;
@@ -43,7 +46,10 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
     Router::new()
         .merge(indexes::routes())
         .merge(settings::routes())
+        .merge(swap::routes())
+        .merge(fields::routes())
         .merge(tasks::routes())
+        .merge(batches::routes())
         .merge(stats::routes())
         .merge(keys::routes())
         .merge(features::routes())

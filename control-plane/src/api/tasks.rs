@@ -1,20 +1,20 @@
-//! `/tasks` and `/tasks/{uid}`.
+//! `/tasks`, `/tasks/{uid}` and `/tasks/cancel`.
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use miroir_core::error::{ApiError, ErrorType, is_index_uid, not_supported};
+use miroir_core::error::{ApiError, ErrorType, is_index_uid};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
-use super::auth::action;
+use super::auth::{Access, action};
 use super::request::ClientRequest;
 use super::{Api, Failure};
-use crate::store::{TaskQuery, TaskStatus};
-use crate::tasks::view;
+use crate::store::{TaskQuery, TaskRecord, TaskStatus};
+use crate::tasks::{on_tasks, view};
 
 /// Every type of task that Meilisearch has.
 const KINDS: [&str; 18] = [
@@ -39,7 +39,10 @@ const KINDS: [&str; 18] = [
 ];
 
 pub fn routes() -> Router<Api> {
-    Router::new().route("/tasks", get(list).delete(delete)).route("/tasks/{uid}", get(get_one))
+    Router::new()
+        .route("/tasks", get(list).delete(delete))
+        .route("/tasks/cancel", post(cancel))
+        .route("/tasks/{uid}", get(get_one))
 }
 
 async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
@@ -71,10 +74,7 @@ async fn get_one(
         return Err(ApiError::new(400, "invalid_task_uids", ErrorType::InvalidRequest, message).into());
     };
     let task = api.cluster.store.task(number.into()).await?;
-    let visible = task.filter(|task| match &task.index_uid {
-        Some(index) => access.covers(index),
-        None => access.indexes.is_none(),
-    });
+    let visible = task.filter(|task| is_visible(task, &access));
     match visible {
         Some(task) => Ok(Json(view::task(&task))),
         None => {
@@ -84,13 +84,49 @@ async fn get_one(
     }
 }
 
-async fn delete(State(api): State<Api>, headers: HeaderMap) -> Result<(), Failure> {
-    api.authorize(&headers, "tasks.delete", None).await?;
-    Err(not_supported("Miroir can't delete tasks yet. They do no harm.").into())
+pub(super) fn is_visible(task: &TaskRecord, access: &Access) -> bool {
+    match &task.index_uid {
+        Some(index) => access.covers(index),
+        None => access.indexes.is_none(),
+    }
+}
+
+async fn cancel(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    let (query, filter) = choice(&api, request, action::TASKS_CANCEL, "cancel").await?;
+    Ok(Json(view::summary(&on_tasks::cancel(&api.cluster, &query, &filter).await?)))
+}
+
+async fn delete(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    let (query, filter) = choice(&api, request, action::TASKS_DELETE, "delete").await?;
+    Ok(Json(view::summary(&on_tasks::delete(&api.cluster, &query, &filter).await?)))
+}
+
+/// Which tasks are to be canceled or deleted, and how the client chose them.
+async fn choice(
+    api: &Api,
+    request: ClientRequest,
+    action: &str,
+    verb: &str,
+) -> Result<(TaskQuery, String), Failure> {
+    let access = api.authorize(&request.headers, action, None).await?;
+    if request.parameters().next().is_none() {
+        let message = format!(
+            "Query parameters to filter the tasks to {verb} are missing. Available query parameters are: `uids`, \
+             `indexUids`, `statuses`, `types`, `canceledBy`, `beforeEnqueuedAt`, `afterEnqueuedAt`, \
+             `beforeStartedAt`, `afterStartedAt`, `beforeFinishedAt`, `afterFinishedAt`."
+        );
+        return Err(ApiError::new(400, "missing_task_filters", ErrorType::InvalidRequest, message).into());
+    }
+    let is_page = |(name, _): (String, String)| ["limit", "from", "reverse"].contains(&&*name);
+    let Some(query) = query(request.parameters()).filter(|_| !request.parameters().any(is_page)) else {
+        return Err(request.refusal(&api.cluster).await);
+    };
+    let filter = format!("?{}", request.uri.query().unwrap_or_default());
+    Ok((TaskQuery { visible_indexes: access.indexes, ..query }, filter))
 }
 
 /// `None` if a parameter is wrong or unknown.
-fn query(parameters: impl Iterator<Item = (String, String)>) -> Option<TaskQuery> {
+pub(super) fn query(parameters: impl Iterator<Item = (String, String)>) -> Option<TaskQuery> {
     let mut query = TaskQuery { limit: 20, ..TaskQuery::default() };
     let dates = &mut query.dates;
     for (name, value) in parameters {
@@ -99,14 +135,13 @@ fn query(parameters: impl Iterator<Item = (String, String)>) -> Option<TaskQuery
             "from" => query.from = Some(value.parse::<u32>().ok()?.into()),
             "reverse" => query.reverse = value.parse().ok()?,
             "uids" => query.uids = list_of(&value, number)?,
+            "batchUids" => query.batch_uids = list_of(&value, number)?,
             "canceledBy" => query.canceled_by = list_of(&value, number)?,
             "types" => query.types = list_of(&value, kind)?,
             "statuses" => query.statuses = list_of(&value, status)?,
             "indexUids" => {
                 query.index_uids = list_of(&value, |uid| is_index_uid(uid).then(|| uid.to_owned()))?
             }
-            // There are no batches, so no task is in one.
-            "batchUids" => query.uids = list_of(&value, number)?.map(|_| Vec::new()).or(query.uids),
             "beforeEnqueuedAt" => dates.before_enqueued_at = date(&value, Duration::ZERO)?,
             "afterEnqueuedAt" => dates.after_enqueued_at = date(&value, Duration::DAY)?,
             "beforeStartedAt" => dates.before_started_at = date(&value, Duration::ZERO)?,
@@ -175,7 +210,7 @@ mod tests {
         assert_eq!(query.statuses, Some(vec![TaskStatus::Failed, TaskStatus::Canceled]));
         assert_eq!(parse("uids=*").unwrap().uids, None);
         assert_eq!(parse("uids=").unwrap().uids, Some(vec![]));
-        assert_eq!(parse("batchUids=1").unwrap().uids, Some(vec![]));
+        assert_eq!(parse("batchUids=1,2").unwrap().batch_uids, Some(vec![1, 2]));
         assert_eq!(parse("").unwrap().limit, 20);
     }
 

@@ -71,28 +71,11 @@ const REFUSED: &[Refused] = &[
          filter at `/stats/prometheus` on Envoy's admin interface, each node at its own `/metrics`.",
     ),
     (
-        &["/swap-indexes"],
-        &[(POST, "indexes.swap")],
-        "Miroir can't swap indexes yet. Add the documents to the index that is to serve them.",
+        &["/tasks/compact"],
+        &[(POST, "tasks.compact")],
+        "Miroir can't compact queues of tasks: it needs a restart of the node. Compact and restart node by node.",
     ),
-    (
-        &["/batches", "/batches/{batch}"],
-        &[(GET, "tasks.get")],
-        "Miroir has no batches yet. See `GET /tasks`.",
-    ),
-    (&["/tasks/cancel"], &[(POST, "tasks.cancel")], "Miroir can't cancel tasks yet."),
-    (&["/tasks/compact"], &[(POST, "tasks.compact")], "Miroir can't compact the queue of tasks yet."),
     (&["/tasks/{task}/documents"], &[(GET, "tasks.get")], "Miroir does not keep the documents of tasks."),
-    (
-        &["/indexes/{uid}/compact"],
-        &[(POST, "indexes.compact")],
-        "Miroir can't compact indexes yet. Compact the index on every node.",
-    ),
-    (
-        &["/indexes/{uid}/fields"],
-        &[(POST, "fields.post")],
-        "Miroir can't list fields yet. See `fieldDistribution` in `GET /indexes/{uid}/stats`.",
-    ),
 ];
 
 pub fn routes() -> Router<Api> {

@@ -26,6 +26,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     check_positive("timeouts.write_ms", config.timeouts.write_ms)?;
     check_positive("timeouts.control_plane_ms", config.timeouts.control_plane_ms)?;
     check_positive("health.interval_ms", config.health.interval_ms)?;
+    check_positive("health.settings_interval_ms", config.health.settings_interval_ms)?;
     check_positive("health.timeout_ms", config.health.timeout_ms)?;
     check_positive("health.healthy_threshold", config.health.healthy_threshold.into())?;
     check_positive("health.unhealthy_threshold", config.health.unhealthy_threshold.into())

@@ -193,11 +193,19 @@ pub struct HealthConfig {
     pub healthy_threshold: u32,
     /// So many bad answers in a row bring a node down.
     pub unhealthy_threshold: u32,
+    /// The pause between two checks of the settings that nodes hold.
+    pub settings_interval_ms: u64,
 }
 
 impl Default for HealthConfig {
     fn default() -> Self {
-        HealthConfig { interval_ms: 2_000, timeout_ms: 2_000, healthy_threshold: 1, unhealthy_threshold: 2 }
+        HealthConfig {
+            interval_ms: 2_000,
+            timeout_ms: 2_000,
+            healthy_threshold: 1,
+            unhealthy_threshold: 2,
+            settings_interval_ms: 60_000,
+        }
     }
 }
 

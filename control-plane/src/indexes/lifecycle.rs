@@ -1,18 +1,19 @@
-//! Creating, updating and deleting indexes.
+//! Creating and updating indexes.
 
 use std::time::Duration;
 
 use futures::future::join_all;
-use miroir_core::control::{BeginWrite, BegunWrite, PartOutcome};
+use miroir_core::control::{BeginWrite, PartOutcome};
 use miroir_core::error::{ApiError, ErrorType};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::index_not_found;
 use super::nodes::{at_least_one, create_on_node, enqueue_everywhere, wait};
+use super::{index_not_found, names};
 use crate::api::Failure;
 use crate::cluster::Cluster;
-use crate::store::{IndexChange, IndexRecord, StoreError, TaskPart, TaskRecord};
+use crate::health::take_down;
+use crate::store::{IndexChange, IndexRecord, StoreError, TaskPart, TaskRecord, generation};
 use crate::tasks::{kind, register, register_failed};
 
 /// How long a write waits for the nodes to have done the change of the index that it needs.
@@ -26,103 +27,135 @@ pub async fn create(cluster: &Cluster, uid: &str, primary_key: Option<&str>) -> 
     let _one_at_a_time = cluster.index_locks.lock(uid).await;
     let details = json!({"primaryKey": primary_key});
     if cluster.store.index(uid).await?.is_some() {
-        let message = format!("Index `{uid}` already exists.");
-        let error = ApiError::new(409, "index_already_exists", ErrorType::InvalidRequest, message);
+        let error = index_already_exists(uid);
         return Ok(register_failed(cluster, uid, kind::INDEX_CREATION, details, error).await?);
     }
     let parts = create_everywhere(cluster, uid, primary_key).await?;
     Ok(register(cluster, uid, kind::INDEX_CREATION, details, parts, None).await?)
 }
 
-/// `PATCH /indexes/{uid}`: gives an index a primary key.
+/// `PATCH /indexes/{uid}`: gives an index another uid, a primary key, or both.
 ///
 /// # Errors
 /// If the store fails or no node can be reached.
-pub async fn update(cluster: &Cluster, uid: &str, primary_key: Option<&str>) -> Result<TaskRecord, Failure> {
-    let _one_at_a_time = cluster.index_locks.lock(uid).await;
-    let details = json!({"primaryKey": primary_key});
+pub async fn update(
+    cluster: &Cluster,
+    uid: &str,
+    new_uid: Option<&str>,
+    primary_key: Option<&str>,
+) -> Result<TaskRecord, Failure> {
+    let renames = new_uid.is_some_and(|new_uid| new_uid != uid);
+    // A renaming takes the locks of both.
+    let _one_at_a_time = match renames {
+        true => None,
+        false => Some(cluster.index_locks.lock(uid).await),
+    };
+    let mut details = json!({"primaryKey": primary_key});
+    if let Some(new_uid) = new_uid {
+        details["oldIndexUid"] = json!(uid);
+        details["newIndexUid"] = json!(new_uid);
+    }
     let refuse = |error| register_failed(cluster, uid, kind::INDEX_UPDATE, details.clone(), error);
     let Some(index) = cluster.store.index(uid).await? else {
         return Ok(refuse(index_not_found(uid)).await?);
     };
+    let new_uid = new_uid.filter(|_| renames);
+    if let Some(new_uid) = new_uid
+        && cluster.store.index(new_uid).await?.is_some()
+    {
+        return Ok(refuse(index_already_exists(new_uid)).await?);
+    }
     let changes = primary_key.is_some() && primary_key != index.primary_key.as_deref();
     // Each node would decide by its own documents, so it is decided here by all of them.
     if let (true, Some(old)) = (changes, &index.primary_key)
         && has_documents(cluster, uid).await
     {
-        let message = format!("Index `{uid}`: Index already has a primary key: `{old}`.");
+        let message =
+            format!("Index `{}`: Index already has a primary key: `{old}`.", new_uid.unwrap_or(uid));
         let code = "index_primary_key_already_exists";
         return Ok(refuse(ApiError::new(400, code, ErrorType::InvalidRequest, message)).await?);
     }
-    let body = primary_key.map_or_else(|| json!({}), |primary_key| json!({"primaryKey": primary_key}));
-    let parts = update_everywhere(cluster, uid, &body).await?;
-    if changes {
-        remember_primary_key(cluster, uid, primary_key).await?;
-    }
+    let renamed = match new_uid {
+        Some(new_uid) => match names::rename(cluster, uid, new_uid).await? {
+            Ok(parts) => Some(parts),
+            Err(error) => return Ok(refuse(error).await?),
+        },
+        None => None,
+    };
+    let named = new_uid.unwrap_or(uid);
+    let parts = match renamed {
+        Some(parts) if primary_key.is_none() => parts,
+        _ => set_primary_key(cluster, named, primary_key).await?,
+    };
+    let change = IndexChange {
+        updated_at: OffsetDateTime::now_utc(),
+        primary_key: primary_key.filter(|_| changes).map(str::to_owned),
+        settings: None,
+    };
+    cluster.store.update_index(named, change).await?;
     Ok(register(cluster, uid, kind::INDEX_UPDATE, details, parts, None).await?)
 }
 
-/// `DELETE /indexes/{uid}`.
+/// `POST /indexes/{uid}/compact`: every node makes the index's files as small as they can be.
 ///
 /// # Errors
 /// If the store fails or no node can be reached.
-pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure> {
+pub async fn compact(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure> {
     let _one_at_a_time = cluster.index_locks.lock(uid).await;
+    let details = json!({});
     if cluster.store.index(uid).await?.is_none() {
-        let details = json!({"deletedDocuments": 0});
         let error = index_not_found(uid);
-        return Ok(register_failed(cluster, uid, kind::INDEX_DELETION, details, error).await?);
+        return Ok(register_failed(cluster, uid, kind::INDEX_COMPACTION, details, error).await?);
     }
-    // Before anything else, so that a node that is away deletes it when it is back, whatever happens to us.
-    for node in cluster.clients.keys() {
-        cluster.store.add_pending_deletion(node, uid).await?;
-    }
-    let parts = enqueue_everywhere(cluster, |node, client| async move {
-        let task = client.delete_index(uid).await?;
-        cluster.store.remove_pending_deletion(&node, uid).await?;
-        Ok(task)
+    let path = format!("/indexes/{uid}/compact");
+    let path = path.as_str();
+    let parts = enqueue_everywhere(cluster, |_, client| async move {
+        client.enqueue(reqwest::Method::POST, path, None).await
     })
     .await;
-    if let Err(error) = at_least_one(&parts) {
-        for node in cluster.clients.keys() {
-            cluster.store.remove_pending_deletion(node, uid).await?;
-        }
-        return Err(error.into());
-    }
-    cluster.store.delete_index(uid).await?;
-    cluster.publish_everywhere().await?;
-    let details = json!({"deletedDocuments": null});
-    Ok(register(cluster, uid, kind::INDEX_DELETION, details, parts, None).await?)
+    at_least_one(&parts)?;
+    Ok(register(cluster, uid, kind::INDEX_COMPACTION, details, parts, None).await?)
 }
 
-/// Makes an index ready for a write: creates it if it may be created, gives it a primary key if it has none.
+fn index_already_exists(uid: &str) -> ApiError {
+    let message = format!("Index `{uid}` already exists.");
+    ApiError::new(409, "index_already_exists", ErrorType::InvalidRequest, message)
+}
+
+/// Makes an index ready for a write: creates it if it may be created, gives it a primary key if it has none. `None` if
+/// it isn't there.
 ///
 /// # Errors
 /// If the store fails or no node can be reached.
-pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<BegunWrite, Failure> {
+pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<Option<IndexRecord>, Failure> {
     let ready = |index: &IndexRecord| index.primary_key.is_some() || write.primary_key.is_none();
     if let Some(index) = cluster.store.index(&write.index).await?.filter(ready)
         && is_on_nodes(cluster, &write.index).await?
     {
-        return Ok(BegunWrite { exists: true, primary_key: index.primary_key });
+        return Ok(Some(index));
     }
     let _one_at_a_time = cluster.index_locks.lock(&write.index).await;
     let primary_key = write.primary_key.as_deref();
     let parts = match cluster.store.index(&write.index).await? {
         Some(index) if ready(&index) => {
-            return Ok(BegunWrite { exists: true, primary_key: index.primary_key });
+            return Ok(Some(index));
         }
-        None if !write.create => return Ok(BegunWrite { exists: false, primary_key: None }),
+        None if !write.create => return Ok(None),
         None => create_everywhere(cluster, &write.index, primary_key).await?,
         Some(_) => {
-            let parts = update_everywhere(cluster, &write.index, &json!({"primaryKey": primary_key})).await?;
-            remember_primary_key(cluster, &write.index, primary_key).await?;
+            let parts = set_primary_key(cluster, &write.index, primary_key).await?;
+            let change = IndexChange {
+                updated_at: OffsetDateTime::now_utc(),
+                primary_key: primary_key.map(str::to_owned),
+                settings: None,
+            };
+            cluster.store.update_index(&write.index, change).await?;
             parts
         }
     };
     wait(cluster, &parts, BEGIN_WRITE_WAIT).await;
     cluster.publish_everywhere().await?;
-    Ok(BegunWrite { exists: true, primary_key: write.primary_key.clone() })
+    Ok(cluster.store.index(&write.index).await?)
 }
 
 /// Whether the nodes that can be reached have been told to create the index: while they are being told, it is
@@ -145,44 +178,43 @@ pub(super) async fn create_everywhere(
         updated_at: now,
         settings: Value::Null,
         settings_version: 0,
+        generation: generation(now),
     };
     cluster.store.save_index(&index).await?;
-    let parts = enqueue_everywhere(cluster, |node, client| async move {
-        create_on_node(cluster, &node, &client, uid, primary_key).await
-    })
-    .await;
+    let parts =
+        enqueue_everywhere(
+            cluster,
+            |_, client| async move { create_on_node(&client, uid, primary_key).await },
+        )
+        .await;
     if let Err(error) = at_least_one(&parts) {
         cluster.store.delete_index(uid).await?;
         return Err(error.into());
     }
-    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
-        cluster.store.set_node_settings_version(uid, &part.node, 0).await?;
+    for part in &parts {
+        match part.outcome {
+            PartOutcome::Accepted(_) => cluster.store.set_node_settings_version(uid, &part.node, 0).await?,
+            // A write would make it create the index by itself.
+            PartOutcome::Missed(_) => take_down(cluster, &part.node).await,
+        }
     }
     Ok(parts)
 }
 
-async fn update_everywhere(cluster: &Cluster, uid: &str, body: &Value) -> Result<Vec<TaskPart>, Failure> {
+async fn set_primary_key(
+    cluster: &Cluster,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<Vec<TaskPart>, Failure> {
+    let body = primary_key.map_or_else(|| json!({}), |primary_key| json!({"primaryKey": primary_key}));
     let path = format!("/indexes/{uid}");
-    let path = path.as_str();
+    let (path, body) = (path.as_str(), &body);
     let parts = enqueue_everywhere(cluster, |_, client| async move {
         client.enqueue(reqwest::Method::PATCH, path, Some(body)).await
     })
     .await;
     at_least_one(&parts)?;
     Ok(parts)
-}
-
-async fn remember_primary_key(
-    cluster: &Cluster,
-    uid: &str,
-    primary_key: Option<&str>,
-) -> Result<(), StoreError> {
-    let change = IndexChange {
-        updated_at: OffsetDateTime::now_utc(),
-        primary_key: primary_key.map(str::to_owned),
-        settings: None,
-    };
-    cluster.store.update_index(uid, change).await.map(drop)
 }
 
 /// Whether any node holds a document of the index or is about to: a node that can't be asked may.

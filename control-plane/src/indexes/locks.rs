@@ -1,6 +1,6 @@
 //! One lock per index.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
@@ -15,6 +15,17 @@ impl IndexLocks {
     /// Waits until nobody else changes the index.
     pub async fn lock(&self, uid: &str) -> OwnedMutexGuard<()> {
         self.lock_of(uid).lock_owned().await
+    }
+
+    /// Waits until nobody else changes any of the indexes.
+    pub async fn lock_all<'u>(&self, uids: impl IntoIterator<Item = &'u str>) -> Vec<OwnedMutexGuard<()>> {
+        // In one order, so that nobody waits for each other.
+        let uids: BTreeSet<&str> = uids.into_iter().collect();
+        let mut guards = Vec::with_capacity(uids.len());
+        for uid in uids {
+            guards.push(self.lock(uid).await);
+        }
+        guards
     }
 
     /// `None` if somebody else changes the index.

@@ -4,13 +4,21 @@
 //! (documents above all) in the order in which clients were answered. A node that a change can't reach is brought
 //! in step before it is read again, see [`reconcile`](crate::reconcile).
 
+pub mod drift;
+pub mod fields;
+mod gates;
 mod lifecycle;
 mod locks;
+mod names;
 mod nodes;
 pub mod settings;
 
-pub use lifecycle::{create, delete, ensure, update};
+pub use gates::Gates;
+pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;
+pub use names::{
+    changes_of_names, check_swaps, delete, names_of, repeat_where_failed, swap, take_pending, under_way,
+};
 pub use nodes::{at_least_one, bring_in_step, converge, enqueue_everywhere};
 
 use miroir_core::error::{ApiError, ErrorType};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use metrics::counter;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::{ApiError, no_quorum};
 use miroir_core::settings::node_settings;
@@ -11,6 +12,7 @@ use miroir_core::table::NodeIndex;
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
+use super::names::under_way;
 use super::settings::pending_changes;
 use crate::cluster::Cluster;
 use crate::node_client::{NodeClient, NodeError};
@@ -20,14 +22,23 @@ use crate::store::{IndexRecord, StoreError, TaskPart};
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Enqueues a change on every node, also on those that are thought to be down: one that is coming back must not
-/// miss it. Returns the node tasks.
+/// miss it. But nothing goes past a change of what uids name: a node that has still to take one gets this one when it is
+/// brought in step. Returns the node tasks.
 pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
     cluster: &Cluster,
     enqueue: impl Fn(String, NodeClient) -> F,
 ) -> Vec<TaskPart> {
     let parts = cluster.clients.iter().map(|(node, client)| {
         let enqueued = enqueue(node.clone(), client.clone());
-        async move { part(node, enqueued.await) }
+        async move {
+            let in_step = async {
+                match cluster.store.pending_changes(node).await?.is_empty() {
+                    true => enqueued.await,
+                    false => Err(NodeError::OutOfStep(node.clone())),
+                }
+            };
+            part(node, in_step.await)
+        }
     });
     join_all(parts).await
 }
@@ -69,17 +80,10 @@ pub async fn wait(cluster: &Cluster, parts: &[TaskPart], timeout: Duration) {
 
 /// Creates an index on one node, with the settings that nodes have from the start, and returns the node's task.
 pub async fn create_on_node(
-    cluster: &Cluster,
-    node: &str,
     client: &NodeClient,
     uid: &str,
     primary_key: Option<&str>,
 ) -> Result<u64, NodeError> {
-    // Should it still have the index that was deleted, that comes first.
-    if cluster.store.pending_deletions(node).await?.contains(uid) {
-        client.delete_index(uid).await?;
-        cluster.store.remove_pending_deletion(node, uid).await?;
-    }
     client.create_index(uid, primary_key).await?;
     client.update_settings(uid, &node_settings(&Value::Null)).await
 }
@@ -92,7 +96,7 @@ pub async fn create_on_node(
 pub async fn converge(cluster: &Cluster, uid: &str, finishing: Option<u64>) -> Result<(), StoreError> {
     let Some(_no_change_under_way) = cluster.index_locks.try_lock(uid) else { return Ok(()) };
     let pending = pending_changes(cluster, uid).await?;
-    if pending.iter().any(|task| Some(task.uid) != finishing) {
+    if pending.iter().any(|task| Some(task.uid) != finishing) || under_way(cluster, uid, finishing).await? {
         return Ok(());
     }
     let Some(index) = cluster.store.index(uid).await? else { return Ok(()) };
@@ -125,7 +129,7 @@ pub async fn bring_in_step(
         None => {
             info!(node, index = uid, "creating an index that the node lacks");
             mark_lost(cluster, node, uid).await?;
-            let task = create_on_node(cluster, node, client, uid, index.primary_key.as_deref()).await?;
+            let task = create_on_node(client, uid, index.primary_key.as_deref()).await?;
             client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
             client.index(uid).await?.unwrap_or_default()
         }
@@ -137,7 +141,15 @@ pub async fn bring_in_step(
     }
     let difference = difference(&client.settings(uid).await?, &node_settings(&index.settings));
     if !difference.is_empty() {
-        info!(node, index = uid, settings = ?difference.keys().collect::<Vec<_>>(), "repairing settings");
+        let names: Vec<_> = difference.keys().cloned().collect();
+        let held = cluster.store.node_settings_versions(uid).await?.get(node).copied();
+        match held == Some(index.settings_version) {
+            true => {
+                warn!(node, index = uid, settings = ?names, "settings were changed on the node: repairing them");
+                counter!("miroir_settings_drift_total", "node" => node.to_owned()).increment(1);
+            }
+            false => info!(node, index = uid, settings = ?names, "bringing settings up to date"),
+        }
         let task = client.update_settings(uid, &Value::Object(difference)).await?;
         client.wait_for_task(task, IN_STEP_TIMEOUT).await?;
     }

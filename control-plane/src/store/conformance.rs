@@ -21,6 +21,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     tasks_are_listed_as_asked(&open).await;
     unfinished_tasks_are_found(&open).await;
     instance::run(&open).await;
+    super::conformance_of_changes::run(&open).await;
 }
 
 async fn topology_and_epochs_survive<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
@@ -83,10 +84,6 @@ async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
     store.set_node_settings_version("books", "a", 7).await.unwrap();
     store.delete_index("books").await.unwrap();
     store.delete_index("never was").await.unwrap();
-    store.add_pending_deletion("b", "books").await.unwrap();
-    store.add_pending_deletion("b", "books").await.unwrap();
-    store.add_pending_deletion("b", "songs").await.unwrap();
-    store.remove_pending_deletion("b", "songs").await.unwrap();
     drop(store);
 
     let store = open("indexes").await;
@@ -96,8 +93,6 @@ async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
     let versions = store.node_settings_versions("movies").await.unwrap();
     assert_eq!(versions, BTreeMap::from([("a".into(), 2)]));
     assert_eq!(store.node_settings_versions("books").await.unwrap(), BTreeMap::new());
-    assert_eq!(store.pending_deletions("b").await.unwrap(), BTreeSet::from(["books".into()]));
-    assert_eq!(store.pending_deletions("a").await.unwrap(), BTreeSet::new());
 }
 
 async fn task_uids_grow_and_are_never_reused<S: Store, F: Future<Output = S>>(
@@ -121,7 +116,7 @@ async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
     open: &impl Fn(&'static str) -> F,
 ) {
     let store = open("fence").await;
-    let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])] };
+    let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])], index: None };
     store.retire_epochs_below(3).await.unwrap();
     store.retire_epochs_below(2).await.unwrap();
     drop(store);
@@ -207,7 +202,7 @@ async fn unfinished_tasks_are_found<S: Store, F: Future<Output = S>>(open: &impl
     assert_eq!(uids(2).await, [0, 2]);
 }
 
-fn index(uid: &str) -> IndexRecord {
+pub(super) fn index(uid: &str) -> IndexRecord {
     let now = OffsetDateTime::now_utc();
     IndexRecord {
         uid: uid.into(),
@@ -216,10 +211,11 @@ fn index(uid: &str) -> IndexRecord {
         updated_at: now,
         settings: Value::Null,
         settings_version: 0,
+        generation: 0,
     }
 }
 
-fn task(index: &str, status: TaskStatus) -> NewTask {
+pub(super) fn task(index: &str, status: TaskStatus) -> NewTask {
     let part = TaskPart { counted: true, shards: vec![1, 2], ..TaskPart::new("a", PartOutcome::Accepted(7)) };
     NewTask {
         index_uid: Some(index.into()),

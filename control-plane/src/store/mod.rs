@@ -1,11 +1,16 @@
 //! The task store: all state that must survive a restart, and that several control planes will share.
 
+mod changes;
 mod instance;
 mod sqlite;
+mod sqlite_changes;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_of_changes;
 
+pub use changes::{IndexSwap, NamesChange, NodeChange, PendingChange, generation};
 pub use instance::{InstanceStore, KeyRecord, Webhook};
 pub use sqlite::SqliteStore;
 
@@ -53,12 +58,17 @@ pub trait Store: InstanceStore + Send + Sync {
     /// Forgets an index and the settings versions of its nodes. Nothing happens if it isn't there.
     async fn delete_index(&self, uid: &str) -> Result<(), StoreError>;
 
-    /// The indexes that are still to be deleted on a node, because it was away when they were deleted.
-    async fn pending_deletions(&self, node: &str) -> Result<BTreeSet<String>, StoreError>;
-    /// Records that an index is still to be deleted on a node.
-    async fn add_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError>;
-    /// Records that an index is no longer to be deleted on a node.
-    async fn remove_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError>;
+    /// Changes what uids name: index records, settings versions and the tasks registered so far go by their new uids,
+    /// and each of the nodes has the change pending. Returns the ids of the pending changes, in the order of the nodes.
+    async fn change_names(&self, change: NamesChange) -> Result<Vec<u64>, StoreError>;
+    /// Records that a node has still to take a change.
+    async fn add_pending_change(&self, node: &str, change: &NodeChange) -> Result<(), StoreError>;
+    /// The changes that a node has still to take, in the order in which they were made.
+    async fn pending_changes(&self, node: &str) -> Result<Vec<PendingChange>, StoreError>;
+    /// Records that a node is about to be sent a pending change; see [`PendingChange::sent_from`].
+    async fn set_sent_from(&self, change: u64, first_uid: u64) -> Result<(), StoreError>;
+    /// Records that a node has taken a change.
+    async fn remove_pending_change(&self, change: u64) -> Result<(), StoreError>;
 
     /// The settings version that each node was last seen to hold of an index, by node id.
     async fn node_settings_versions(&self, index: &str) -> Result<BTreeMap<String, u64>, StoreError>;
@@ -71,7 +81,8 @@ pub trait Store: InstanceStore + Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Allots the next task uid and saves the task. With a fence, in the same transaction: fails with
-    /// [`StoreError::EpochRetired`] and does nothing if the fence's epoch is retired, else marks its replicas stale.
+    /// [`StoreError::EpochRetired`] or [`StoreError::IndexChanged`] and does nothing if the fence's epoch is retired
+    /// or its uid names another index by now, else marks its replicas stale.
     async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError>;
     /// One task.
     async fn task(&self, uid: u64) -> Result<Option<TaskRecord>, StoreError>;
@@ -79,9 +90,24 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, StoreError>;
     /// Up to `limit` tasks that are neither succeeded, failed nor canceled, oldest first.
     async fn unfinished_tasks(&self, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
-    /// Replaces a task. When it ends by that, every webhook is owed it, see
-    /// [`InstanceStore::tasks_owed`].
+    /// Saves what a task has come to: all of it but its index, which only [`change_names`](Store::change_names)
+    /// changes. When it ends by that, every webhook is owed it, see [`InstanceStore::tasks_owed`].
     async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError>;
+
+    /// Registers a task that cancels the unfinished tasks of the `cancelable` types that match, and returns them too.
+    /// How many match in all goes into its details.
+    async fn register_cancelation(
+        &self,
+        query: &TaskQuery,
+        cancelable: &'static [&'static str],
+        task: NewTask,
+    ) -> Result<(TaskRecord, Vec<TaskRecord>), StoreError>;
+    /// Deletes the finished tasks that match, and registers that as a task. What matched and what was deleted goes
+    /// into its details.
+    async fn register_deletion(&self, query: &TaskQuery, task: NewTask) -> Result<TaskDeletion, StoreError>;
+    /// A page of the batches with a task that matches, newest first unless reversed; [`TaskQuery::from`] is a batch's
+    /// uid.
+    async fn batches(&self, query: &TaskQuery) -> Result<BatchPage, StoreError>;
 }
 
 /// Why the store did not do what it was asked.
@@ -90,6 +116,9 @@ pub enum StoreError {
     /// The write was routed under an epoch that is retired.
     #[error("epoch {0} is retired")]
     EpochRetired(u64),
+    /// The uid names another index than when the write began, or none.
+    #[error("`{0}` is another index by now")]
+    IndexChanged(String),
     /// The store was written by a newer Miroir.
     #[error(
         "the store has schema version {found}, this Miroir knows versions up to {known}: run a newer Miroir"
@@ -158,6 +187,9 @@ pub struct IndexRecord {
     pub settings: Value,
     /// Grows with every change of the settings.
     pub settings_version: u64,
+    /// Changes when its uid comes to name another index. So a write that began before that is known.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// A change of an [`IndexRecord`].
@@ -193,6 +225,8 @@ pub struct Fence {
     pub epoch: u64,
     /// Owners that missed it, with the shards they missed.
     pub missed: Vec<(String, Vec<ShardId>)>,
+    /// The index's uid and the generation under which the write began, if that is known.
+    pub index: Option<(String, u64)>,
 }
 
 /// A task before it has a uid.
@@ -245,6 +279,41 @@ pub struct TaskRecord {
     /// See [`NewTask::custom_metadata`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_metadata: Option<String>,
+    /// The tasks that it cancels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancels: Vec<u64>,
+}
+
+impl TaskRecord {
+    /// The record of a task that was just registered under this uid.
+    pub fn new(uid: u64, task: NewTask) -> TaskRecord {
+        let now = OffsetDateTime::now_utc();
+        let finished_at = task.status.is_final().then_some(now);
+        TaskRecord {
+            uid,
+            index_uid: task.index_uid,
+            kind: task.kind,
+            status: task.status,
+            details: task.details,
+            error: task.error,
+            parts: task.parts,
+            canceled_by: None,
+            enqueued_at: now,
+            started_at: finished_at,
+            finished_at,
+            custom_metadata: task.custom_metadata,
+            cancels: Vec::new(),
+        }
+    }
+
+    /// The batch it is in, once it has begun: it is alone in its own, but what was canceled is in the batch of what
+    /// canceled it.
+    pub fn batch_uid(&self) -> Option<u64> {
+        match self.status {
+            TaskStatus::Canceled => self.canceled_by,
+            _ => self.started_at.map(|_| self.uid),
+        }
+    }
 }
 
 /// What one node does for a task.
@@ -304,6 +373,8 @@ pub struct TaskQuery {
     pub reverse: bool,
     /// Only these uids.
     pub uids: Option<Vec<u64>>,
+    /// Only those in these batches.
+    pub batch_uids: Option<Vec<u64>>,
     /// Only these statuses.
     pub statuses: Option<Vec<TaskStatus>>,
     /// Only these types.
@@ -346,7 +417,41 @@ fn one() -> u64 {
     1
 }
 
+/// Tasks that were begun together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Its uid: that of the task it is named after.
+    pub uid: u64,
+    /// Its tasks, oldest first.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// A page of batches.
+#[derive(Clone, Debug)]
+pub struct BatchPage {
+    /// The batches.
+    pub batches: Vec<Batch>,
+    /// How many match the query in all, whatever `limit` and `from`.
+    pub total: u64,
+    /// The uid from which the next page begins.
+    pub next: Option<u64>,
+}
+
+/// Tasks that were deleted.
+#[derive(Clone, Debug)]
+pub struct TaskDeletion {
+    /// The task that deleted them.
+    pub task: TaskRecord,
+    /// What nodes had done for them.
+    pub parts: Vec<TaskPart>,
+}
+
 impl TaskPart {
+    /// Whether the node did not enqueue it.
+    pub fn is_missed(&self) -> bool {
+        matches!(self.outcome, PartOutcome::Missed(_))
+    }
+
     /// A part of a task that does not write documents.
     pub fn new(node: impl Into<String>, outcome: PartOutcome) -> TaskPart {
         TaskPart {

@@ -15,13 +15,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
+use super::sqlite_changes as changes;
 use super::{
-    EpochRecord, Fence, IndexChange, IndexRecord, NewTask, Store, StoreError, TaskPage, TaskQuery,
-    TaskRecord, Topology,
+    BatchPage, EpochRecord, Fence, IndexChange, IndexRecord, NamesChange, NewTask, NodeChange, PendingChange,
+    Store, StoreError, TaskDeletion, TaskPage, TaskQuery, TaskRecord, Topology,
 };
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_instance.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema_instance.sql"), include_str!("changes.sql")];
 
 /// A [`Store`] in one SQLite file, for one control plane.
 #[derive(Clone)]
@@ -183,33 +185,30 @@ impl Store for SqliteStore {
 
     async fn delete_index(&self, uid: &str) -> Result<(), StoreError> {
         let uid = uid.to_owned();
-        self.transact(move |transaction| {
-            transaction.execute("DELETE FROM indexes WHERE uid = ?1", [&uid])?;
-            transaction.execute("DELETE FROM node_settings_version WHERE index_uid = ?1", [&uid])?;
-            Ok(())
-        })
-        .await
+        self.transact(move |transaction| changes::delete_index(transaction, &uid)).await
     }
 
-    async fn pending_deletions(&self, node: &str) -> Result<BTreeSet<String>, StoreError> {
+    async fn change_names(&self, change: NamesChange) -> Result<Vec<u64>, StoreError> {
+        self.transact(move |transaction| changes::change_names(transaction, &change)).await
+    }
+
+    async fn add_pending_change(&self, node: &str, change: &NodeChange) -> Result<(), StoreError> {
+        let sql = "INSERT INTO pending_changes (node, body) VALUES (?1, ?2)";
+        self.execute(sql, (node.to_owned(), json(change)?)).await
+    }
+
+    async fn pending_changes(&self, node: &str) -> Result<Vec<PendingChange>, StoreError> {
         let node = node.to_owned();
-        self.transact(move |transaction| {
-            let sql = "SELECT index_uid FROM pending_deletions WHERE node = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            let indexes = statement.query_map([node], |row| row.get(0))?;
-            Ok(indexes.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.transact(move |transaction| changes::pending(transaction, &node)).await
     }
 
-    async fn add_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError> {
-        let sql = "INSERT OR IGNORE INTO pending_deletions (node, index_uid) VALUES (?1, ?2)";
-        self.execute(sql, (node.to_owned(), index.to_owned())).await
+    async fn set_sent_from(&self, change: u64, first_uid: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE pending_changes SET sent_from = ?2 WHERE id = ?1";
+        self.execute(sql, (change, first_uid)).await
     }
 
-    async fn remove_pending_deletion(&self, node: &str, index: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM pending_deletions WHERE node = ?1 AND index_uid = ?2";
-        self.execute(sql, (node.to_owned(), index.to_owned())).await
+    async fn remove_pending_change(&self, change: u64) -> Result<(), StoreError> {
+        self.execute("DELETE FROM pending_changes WHERE id = ?1", [change]).await
     }
 
     async fn node_settings_versions(&self, index: &str) -> Result<BTreeMap<String, u64>, StoreError> {
@@ -239,26 +238,8 @@ impl Store for SqliteStore {
             if let Some(fence) = fence {
                 pass_fence(transaction, &fence)?;
             }
-            let sql =
-                "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
-            let uid: u64 = transaction.query_row(sql, [], |row| row.get(0))?;
-            let now = OffsetDateTime::now_utc();
-            let finished_at = task.status.is_final().then_some(now);
-            let task = TaskRecord {
-                uid,
-                index_uid: task.index_uid,
-                kind: task.kind,
-                status: task.status,
-                details: task.details,
-                error: task.error,
-                parts: task.parts,
-                canceled_by: None,
-                enqueued_at: now,
-                started_at: finished_at,
-                finished_at,
-                custom_metadata: task.custom_metadata,
-            };
-            save_task(transaction, &task)?;
+            let task = TaskRecord::new(allot_uid(transaction)?, task);
+            insert_task(transaction, &task)?;
             Ok(task)
         })
         .await
@@ -281,7 +262,28 @@ impl Store for SqliteStore {
 
     async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError> {
         let task = task.clone();
-        self.transact(move |transaction| save_task(transaction, &task)).await
+        self.transact(move |transaction| save_task(transaction, task)).await
+    }
+
+    async fn register_cancelation(
+        &self,
+        query: &TaskQuery,
+        cancelable: &'static [&'static str],
+        task: NewTask,
+    ) -> Result<(TaskRecord, Vec<TaskRecord>), StoreError> {
+        let query = query.clone();
+        self.transact(move |transaction| changes::register_cancelation(transaction, &query, cancelable, task))
+            .await
+    }
+
+    async fn register_deletion(&self, query: &TaskQuery, task: NewTask) -> Result<TaskDeletion, StoreError> {
+        let query = query.clone();
+        self.transact(move |transaction| changes::register_deletion(transaction, &query, task)).await
+    }
+
+    async fn batches(&self, query: &TaskQuery) -> Result<BatchPage, StoreError> {
+        let query = query.clone();
+        self.transact(move |transaction| changes::batches(transaction, &query)).await
     }
 }
 
@@ -291,10 +293,21 @@ fn pass_fence(transaction: &Transaction, fence: &Fence) -> Result<(), StoreError
     if fence.epoch < first_live {
         return Err(StoreError::EpochRetired(fence.epoch));
     }
+    if let Some((uid, generation)) = &fence.index
+        && !changes::names_the_same(transaction, uid, *generation)?
+    {
+        return Err(StoreError::IndexChanged(uid.clone()));
+    }
     for (node, shards) in &fence.missed {
         mark_stale(transaction, node, shards)?;
     }
     Ok(())
+}
+
+/// The uid of the next task.
+pub(super) fn allot_uid(transaction: &Transaction) -> Result<u64, StoreError> {
+    let sql = "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
+    Ok(transaction.query_row(sql, [], |row| row.get(0))?)
 }
 
 fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
@@ -303,7 +316,15 @@ fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Resu
     Ok(())
 }
 
-fn save_task(transaction: &Transaction, task: &TaskRecord) -> Result<(), StoreError> {
+fn save_task(transaction: &Transaction, mut task: TaskRecord) -> Result<(), StoreError> {
+    let sql = "SELECT index_uid FROM tasks WHERE uid = ?1";
+    if let Some(index_uid) = one(transaction, sql, [task.uid])? {
+        task.index_uid = index_uid;
+    }
+    insert_task(transaction, &task)
+}
+
+pub(super) fn insert_task(transaction: &Transaction, task: &TaskRecord) -> Result<(), StoreError> {
     if task.status.is_final() {
         instance::owe_to_webhooks(transaction, task.uid)?;
     }
@@ -342,7 +363,7 @@ fn page(transaction: &Transaction, query: &TaskQuery) -> Result<TaskPage, StoreE
 }
 
 /// A query as an SQL condition and the values of its parameters.
-fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>), StoreError> {
+pub(super) fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>), StoreError> {
     let mut conditions = vec!["true"];
     let mut values = Vec::new();
     let mut add = |condition: &'static str, value: rusqlite::types::Value| {
@@ -351,6 +372,9 @@ fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>),
     };
     if let Some(uids) = &query.uids {
         add("uid IN (SELECT value FROM json_each(?))", json(uids)?.into());
+    }
+    if let Some(batch_uids) = &query.batch_uids {
+        add("batch_uid IN (SELECT value FROM json_each(?))", json(batch_uids)?.into());
     }
     if let Some(statuses) = &query.statuses {
         add("status IN (SELECT value FROM json_each(?))", json(statuses)?.into());
@@ -383,7 +407,7 @@ fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>),
     Ok((conditions.join(" AND "), values))
 }
 
-fn bodies<T: DeserializeOwned>(
+pub(super) fn bodies<T: DeserializeOwned>(
     transaction: &Transaction,
     sql: &str,
     params: impl Params,
@@ -406,7 +430,7 @@ fn one<T: FromSql>(
     Ok(transaction.query_row(sql, params, |row| row.get(0)).optional()?)
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Backend(error.to_string()))
 }
 

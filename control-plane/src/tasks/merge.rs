@@ -7,7 +7,7 @@ use miroir_core::error::{ApiError, ErrorType};
 use miroir_core::shard::ShardId;
 use serde_json::{Value, json};
 
-use super::kind;
+use super::{kind, size};
 use crate::instance::backups;
 use crate::store::{TaskPart, TaskRecord, TaskStatus};
 
@@ -24,7 +24,13 @@ pub struct Circumstances {
 
 /// Brings a task's status, dates, details and error in line with its parts.
 pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
-    task.status = status(&task.parts, circumstances);
+    task.status = match task.kind.as_str() {
+        // The cluster has decided these already; a node that fails at them is brought in step.
+        kind::INDEX_SWAP | kind::INDEX_DELETION if Done::of(&task.parts).nodes > 0 => {
+            status(&without_failures(&task.parts), circumstances)
+        }
+        _ => status(&task.parts, circumstances),
+    };
     if task.error.is_some() && task.status.is_final() {
         task.status = TaskStatus::Failed;
     }
@@ -59,10 +65,13 @@ fn status(parts: &[TaskPart], circumstances: &Circumstances) -> TaskStatus {
     if has(TaskStatus::Failed) {
         return TaskStatus::Failed;
     }
-    if has(TaskStatus::Canceled) {
+    let done = Done::of(parts);
+    // What was canceled on one copy and done on another is done; the copy is repaired. What nodes do for an index as a
+    // whole is taken back where it was done.
+    let canceled = |part: &&TaskPart| part.status == TaskStatus::Canceled;
+    if parts.iter().filter(canceled).any(|part| part.shards.is_empty() || !done.covers(part, 1)) {
         return TaskStatus::Canceled;
     }
-    let done = Done::of(parts);
     if !away.iter().all(|part| done.covers(part, circumstances.quorum)) {
         return begun;
     }
@@ -70,6 +79,10 @@ fn status(parts: &[TaskPart], circumstances: &Circumstances) -> TaskStatus {
         true => TaskStatus::Succeeded,
         false => TaskStatus::Failed,
     }
+}
+
+fn without_failures(parts: &[TaskPart]) -> Vec<TaskPart> {
+    parts.iter().filter(|part| part.status != TaskStatus::Failed).cloned().collect()
 }
 
 /// What has succeeded: on how many nodes, in all and per shard.
@@ -107,13 +120,24 @@ impl Done {
     }
 }
 
-/// The replicas that a finished task left behind the others: they failed where another copy succeeded.
-pub fn left_behind(parts: &[TaskPart]) -> Vec<(String, Vec<ShardId>)> {
-    let done = Done::of(parts);
-    let failed = |part: &&TaskPart| matches!(part.status, TaskStatus::Failed | TaskStatus::Canceled);
-    let behind = parts.iter().filter(failed).map(|part| {
-        let shards = part.shards.iter().copied().filter(|shard| done.shards.contains_key(shard));
-        (part.node.clone(), shards.collect::<Vec<_>>())
+/// The replicas that a finished task left behind the others: they failed where another copy succeeded, or are still to
+/// do what the others failed to.
+pub fn left_behind(task: &TaskRecord) -> Vec<(String, Vec<ShardId>)> {
+    let done = Done::of(&task.parts);
+    let behind = task.parts.iter().filter_map(|part| {
+        let has_gone_on = |shard: &ShardId| done.shards.contains_key(shard);
+        let shards: Vec<ShardId> = match part.status {
+            TaskStatus::Failed | TaskStatus::Canceled => {
+                part.shards.iter().copied().filter(has_gone_on).collect()
+            }
+            TaskStatus::Enqueued | TaskStatus::Processing
+                if task.status != TaskStatus::Succeeded && !part.is_missed() =>
+            {
+                part.shards.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
+            }
+            _ => return None,
+        };
+        Some((part.node.clone(), shards))
     });
     behind.filter(|(_, shards)| !shards.is_empty()).collect()
 }
@@ -148,6 +172,12 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
                 .cloned()
                 .unwrap_or(details);
         }
+        kind::INDEX_COMPACTION if task.status == TaskStatus::Succeeded => {
+            for size in ["preCompactionSize", "postCompactionSize"] {
+                let sizes = task.parts.iter().filter_map(|part| part.details[size].as_str());
+                details[size] = json!(size::sum(sizes));
+            }
+        }
         _ => {}
     }
     details
@@ -173,9 +203,16 @@ fn counted_documents(parts: &[TaskPart], count: &str) -> u64 {
 }
 
 fn error(parts: &[TaskPart]) -> ApiError {
-    let of_nodes = parts.iter().find(|part| part.status == TaskStatus::Failed);
-    if let Some(error) = of_nodes.and_then(|part| serde_json::from_value(part.error.clone()).ok()) {
-        return error;
+    let failed = parts.iter().filter(|part| part.status == TaskStatus::Failed);
+    let mut of_nodes =
+        failed.filter_map(|part| Some((part, serde_json::from_value(part.error.clone()).ok()?)));
+    if let Some((part, error)) = of_nodes.next() {
+        let error: ApiError = error;
+        return match error.kind {
+            // Every node says the same of what the client sent.
+            ErrorType::InvalidRequest => error,
+            _ => ApiError { message: format!("Node `{}`: {}", part.node, error.message), ..error },
+        };
     }
     let lost: Vec<String> = parts
         .iter()
@@ -201,6 +238,7 @@ mod tests {
     const PROCESSING: TaskStatus = TaskStatus::Processing;
     const SUCCEEDED: TaskStatus = TaskStatus::Succeeded;
     const FAILED: TaskStatus = TaskStatus::Failed;
+    const CANCELED: TaskStatus = TaskStatus::Canceled;
 
     fn part(node: &str, status: TaskStatus, shards: &[ShardId]) -> TaskPart {
         TaskPart {
@@ -234,6 +272,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             custom_metadata: None,
+            cancels: Vec::new(),
         };
         merge(&mut task, &circumstances(away));
         task
@@ -251,8 +290,39 @@ mod tests {
         assert_eq!(status_of(vec![part("a", FAILED, &[0]), part("b", ENQUEUED, &[1])], &[]), PROCESSING);
         assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), part("b", SUCCEEDED, &[1])], &[]), SUCCEEDED);
         assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), part("b", FAILED, &[1])], &[]), FAILED);
-        let canceled = part("b", TaskStatus::Canceled, &[1]);
-        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), canceled], &[]), TaskStatus::Canceled);
+        let canceled = part("b", CANCELED, &[1]);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), canceled], &[]), CANCELED);
+    }
+
+    #[test]
+    fn what_was_canceled_too_late_on_one_copy_is_done() {
+        let canceled = part("b", CANCELED, &[0, 1]);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0, 1]), canceled.clone()], &[]), SUCCEEDED);
+        assert_eq!(status_of(vec![part("a", SUCCEEDED, &[0]), canceled], &[]), CANCELED);
+        let settings = vec![part("a", SUCCEEDED, &[]), part("b", CANCELED, &[])];
+        assert_eq!(status_of(settings, &[]), CANCELED);
+    }
+
+    #[test]
+    fn a_node_that_fails_at_what_the_cluster_has_decided_does_not_fail_the_task() {
+        let parts = || vec![part("a", SUCCEEDED, &[]), part("b", FAILED, &[])];
+        assert_eq!(merged(kind::INDEX_SWAP, json!({}), parts(), &[]).status, SUCCEEDED);
+        assert_eq!(merged(kind::INDEX_DELETION, json!({}), parts(), &[]).status, SUCCEEDED);
+        assert_eq!(merged(kind::INDEX_UPDATE, json!({}), parts(), &[]).status, FAILED);
+        assert_eq!(merged(kind::INDEX_SWAP, json!({}), vec![part("b", FAILED, &[])], &[]).status, FAILED);
+    }
+
+    #[test]
+    fn an_error_that_is_not_the_client_s_names_the_node() {
+        let error = json!({"message": "No space left on device", "code": "no_space_left_on_device", "type": "system",
+                           "link": "https://docs.meilisearch.com/errors#no_space_left_on_device"});
+        let failed = TaskPart { error, ..part("b", FAILED, &[0]) };
+        let task = merged(kind::SETTINGS_UPDATE, json!({}), vec![failed], &[]);
+        let error = task.error.expect("an error");
+        assert_eq!(
+            (&*error.message, &*error.code),
+            ("Node `b`: No space left on device", "no_space_left_on_device")
+        );
     }
 
     #[test]
@@ -325,12 +395,17 @@ mod tests {
 
     #[test]
     fn what_failed_on_one_copy_alone_is_left_behind() {
-        let parts = [
+        let parts = vec![
             part("a", SUCCEEDED, &[0, 1]),
             part("b", FAILED, &[1, 2]),
             part("c", FAILED, &[2]),
             missed("d", &[0]),
+            part("e", ENQUEUED, &[0, 2]),
         ];
-        assert_eq!(left_behind(&parts), [("b".to_owned(), vec![1])]);
+        let mut task = merged(kind::DOCUMENT_ADDITION, json!({}), parts, &["e"]);
+        assert_eq!(task.status, FAILED);
+        assert_eq!(left_behind(&task), [("b".to_owned(), vec![1]), ("e".to_owned(), vec![2])]);
+        task.status = SUCCEEDED;
+        assert_eq!(left_behind(&task), [("b".to_owned(), vec![1])]);
     }
 }

@@ -1,7 +1,10 @@
 //! The client's tasks: one uid in the cluster for what may be many tasks on nodes.
 
+pub mod batch;
 pub mod merge;
+pub mod on_tasks;
 pub mod poller;
+mod size;
 pub mod view;
 
 use miroir_core::error::ApiError;
@@ -19,11 +22,15 @@ pub mod kind {
     pub const INDEX_CREATION: &str = "indexCreation";
     pub const INDEX_UPDATE: &str = "indexUpdate";
     pub const INDEX_DELETION: &str = "indexDeletion";
+    pub const INDEX_SWAP: &str = "indexSwap";
+    pub const INDEX_COMPACTION: &str = "indexCompaction";
     pub const SETTINGS_UPDATE: &str = "settingsUpdate";
     pub const DUMP_CREATION: &str = "dumpCreation";
     pub const SNAPSHOT_CREATION: &str = "snapshotCreation";
     pub const DSR_UPDATE: &str = "dsrUpdate";
     pub const DSR_CLEAR: &str = "dsrClear";
+    pub const TASK_CANCELATION: &str = "taskCancelation";
+    pub const TASK_DELETION: &str = "taskDeletion";
 }
 
 /// Registers a task whose parts nodes have enqueued, and has the poller look after it.
@@ -85,4 +92,45 @@ pub async fn register_failed(
         custom_metadata: None,
     };
     cluster.store.register_task(task, None).await
+}
+
+/// Registers a task that is about no one index, as [`register`] does.
+///
+/// # Errors
+/// Those of [`Store::register_task`](crate::store::Store::register_task).
+pub async fn register_global(
+    cluster: &Cluster,
+    kind: &str,
+    details: Value,
+    parts: Vec<TaskPart>,
+) -> Result<TaskRecord, StoreError> {
+    let task = cluster.store.register_task(NewTask { parts, ..global(kind, details) }, None).await?;
+    cluster.task_registered.notify_one();
+    Ok(task)
+}
+
+/// Registers a task that is about no one index, as [`register_failed`] does.
+///
+/// # Errors
+/// Those of [`Store::register_task`](crate::store::Store::register_task).
+pub async fn register_global_failed(
+    cluster: &Cluster,
+    kind: &str,
+    details: Value,
+    error: ApiError,
+) -> Result<TaskRecord, StoreError> {
+    let task = NewTask { status: TaskStatus::Failed, error: Some(error), ..global(kind, details) };
+    cluster.store.register_task(task, None).await
+}
+
+fn global(kind: &str, details: Value) -> NewTask {
+    NewTask {
+        index_uid: None,
+        kind: kind.to_owned(),
+        status: TaskStatus::Enqueued,
+        details,
+        error: None,
+        parts: Vec::new(),
+        custom_metadata: None,
+    }
 }

@@ -14,8 +14,9 @@ use tracing::{error, info, warn};
 
 use super::kind;
 use super::merge::{self, Circumstances};
+use super::on_tasks::{Cancelations, finish_cancelation};
 use crate::cluster::Cluster;
-use crate::indexes;
+use crate::indexes::{self, changes_of_names, names_of};
 use crate::instance::rules;
 use crate::node_client::NodeTask;
 use crate::store::{IndexChange, StoreError, TaskPart, TaskRecord, TaskStatus};
@@ -66,15 +67,32 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
     }
     let circumstances = circumstances(cluster);
     let answers = ask_nodes(cluster, &tasks, &circumstances).await;
+    let cancelations = Cancelations::under_way(cluster).await?;
+    let renamings = cluster.store.tasks(&changes_of_names()).await?.tasks;
     let mut round = Round::Unchanged;
     for before in &tasks {
+        let index = before.index_uid.as_deref();
+        let is_renamed = renamings
+            .iter()
+            .any(|later| later.uid > before.uid && names_of(later).into_iter().any(|uid| Some(uid) == index));
         let mut task = before.clone();
-        for part in &mut task.parts {
-            apply(cluster, before, part, &answers).await?;
+        if task.kind == kind::TASK_CANCELATION {
+            finish_cancelation(cluster, &mut task).await?;
+        } else {
+            for part in &mut task.parts {
+                apply(cluster, before, is_renamed, part, &answers).await?;
+            }
+            merge::merge(&mut task, &circumstances);
         }
-        merge::merge(&mut task, &circumstances);
         if task == *before {
             continue;
+        }
+        // Its settings are read back from the nodes under the new uid, which they must know first.
+        if is_renamed && task.kind == kind::SETTINGS_UPDATE && task.status.is_final() {
+            continue;
+        }
+        if task.status == TaskStatus::Canceled {
+            task.canceled_by = cancelations.of(task.uid);
         }
         if task.status.is_final()
             && let Err(error) = finish(cluster, &task).await
@@ -131,6 +149,7 @@ async fn ask_nodes<'t>(
 async fn apply(
     cluster: &Cluster,
     task: &TaskRecord,
+    is_renamed: bool,
     part: &mut TaskPart,
     answers: &Answers<'_>,
 ) -> Result<(), StoreError> {
@@ -142,7 +161,8 @@ async fn apply(
         return Ok(());
     };
     // A node that was wiped counts its tasks anew: then the uid is unknown, or another index's.
-    let Some(answer) = answer.as_ref().filter(|answer| answer.index_uid == task.index_uid) else {
+    let is_it = |answer: &&NodeTask| is_renamed || is_about(answer, task);
+    let Some(answer) = answer.as_ref().filter(is_it) else {
         warn!(node = part.node, uid, "a node no longer knows a task that it had accepted");
         part.outcome = PartOutcome::Missed(format!("the node no longer knows its task {uid}"));
         return cluster.store.mark_stale(&part.node, &part.shards).await;
@@ -169,8 +189,19 @@ fn in_clients_words(kind: &str, mut error: Value) -> Value {
     error
 }
 
+/// Whether a node's task is about the index that ours is about. A renaming is known by both uids.
+fn is_about(answer: &NodeTask, task: &TaskRecord) -> bool {
+    let renamed = task.details["newIndexUid"].as_str();
+    answer.index_uid == task.index_uid
+        || renamed.is_some() && [None, renamed].contains(&answer.index_uid.as_deref())
+}
+
 /// Does what must be done before a client may see that the task is over.
 async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
+    info!(uid = task.uid, kind = task.kind, status = task.status.name(), "task finished");
+    if task.kind == kind::INDEX_SWAP {
+        return indexes::repeat_where_failed(cluster, task).await;
+    }
     let Some(index) = task.index_uid.as_deref() else { return Ok(()) };
     match task.kind.as_str() {
         kind::SETTINGS_UPDATE if task.status == TaskStatus::Succeeded => {
@@ -178,6 +209,8 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         }
         // A change of the settings that failed on some nodes is taken back on the others.
         kind::SETTINGS_UPDATE | kind::INDEX_CREATION | kind::INDEX_UPDATE => {
+            indexes::repeat_where_failed(cluster, task).await?;
+            let index = task.details["newIndexUid"].as_str().unwrap_or(index);
             indexes::converge(cluster, index, Some(task.uid)).await?;
             cluster.publish_everywhere().await?;
         }
@@ -189,14 +222,13 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    info!(uid = task.uid, kind = task.kind, status = task.status.name(), "task finished");
     Ok(())
 }
 
 async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> Result<(), StoreError> {
     let updated_at = task.finished_at.unwrap_or_else(OffsetDateTime::now_utc);
     cluster.store.update_index(index, IndexChange { updated_at, primary_key: None, settings: None }).await?;
-    let behind = merge::left_behind(&task.parts);
+    let behind = merge::left_behind(task);
     if behind.is_empty() {
         return Ok(());
     }

@@ -10,17 +10,16 @@ use crate::store::TaskRecord;
 
 /// As `GET /tasks/{uid}` shows it.
 pub fn task(task: &TaskRecord) -> Value {
-    let duration = task.started_at.zip(task.finished_at).map(|(started, finished)| finished - started);
     let mut view = json!({
         "uid": task.uid,
-        "batchUid": null,
+        "batchUid": task.batch_uid(),
         "indexUid": task.index_uid,
         "status": task.status,
         "type": task.kind,
         "canceledBy": task.canceled_by,
         "details": task.details,
         "error": task.error.as_ref().filter(|_| task.status.is_final()),
-        "duration": duration.filter(|duration| !duration.is_negative()).map(iso_8601),
+        "duration": duration(task.started_at, task.finished_at),
         "enqueuedAt": rfc_3339(task.enqueued_at),
         "startedAt": task.started_at.map(rfc_3339),
         "finishedAt": task.finished_at.map(rfc_3339),
@@ -37,13 +36,23 @@ pub fn task(task: &TaskRecord) -> Value {
 
 /// As a 202 shows it: always as it was when it was enqueued.
 pub fn summary(task: &TaskRecord) -> Value {
-    json!({
+    let mut view = json!({
         "taskUid": task.uid,
         "indexUid": task.index_uid,
         "status": "enqueued",
         "type": task.kind,
         "enqueuedAt": rfc_3339(task.enqueued_at),
-    })
+    });
+    if let (Some(metadata), Some(fields)) = (&task.custom_metadata, view.as_object_mut()) {
+        fields.insert("customMetadata".into(), metadata.as_str().into());
+    }
+    view
+}
+
+/// How long it took, once it is over.
+pub fn duration(started_at: Option<OffsetDateTime>, finished_at: Option<OffsetDateTime>) -> Option<String> {
+    let duration = started_at.zip(finished_at).map(|(started, finished)| finished - started);
+    duration.filter(|duration| !duration.is_negative()).map(iso_8601)
 }
 
 /// A date as Meilisearch writes it.

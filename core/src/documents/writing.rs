@@ -85,6 +85,8 @@ pub struct Writing {
     refuses: Option<Reply>,
     /// What the control plane does not know yet.
     untold: Option<RegisterWrite>,
+    /// What the control plane knows the write by until it is registered.
+    ticket: Option<String>,
     report: Report,
 }
 
@@ -131,6 +133,7 @@ impl Writing {
             refusal: None,
             refuses: None,
             untold: None,
+            ticket: None,
             report: Report::default(),
         }
     }
@@ -202,6 +205,7 @@ impl Writing {
             epoch: self.routing.table.epoch,
             create: adds && !matches!(self.fault, Some(Fault::Request(_))),
             primary_key: self.subject.primary_key.clone().filter(|_| self.fault.is_none()),
+            check_only: matches!(self.fault, Some(Fault::Request(_))),
         };
         Step::Call(vec![(0, self.routing.control_call(&self.head, BEGIN_WRITE_PATH, &message))])
     }
@@ -226,12 +230,14 @@ impl Writing {
             Some(answer) if answer.is_success() => answer,
             answer => return self.control_plane_refused(answer),
         };
+        let begun = serde_json::from_slice::<BegunWrite>(&answer.body);
+        self.ticket = begun.as_ref().ok().and_then(|begun| begun.ticket.clone());
         match self.fault.take() {
-            Some(Fault::Request(error)) => return self.reply(error),
+            Some(Fault::Request(error)) => return self.refuse(error.into()),
             Some(Fault::Task(error)) => return self.register_failure(error),
             None => {}
         }
-        let Ok(begun) = serde_json::from_slice::<BegunWrite>(&answer.body) else {
+        let Ok(begun) = begun else {
             return self.reply(control_plane_unavailable());
         };
         if !begun.exists {
@@ -346,9 +352,12 @@ impl Writing {
             self.refuses = Some(error.clone().into());
             return self.register(true, Some(error));
         }
-        let is_untold = !self.replicas.behind(table).is_empty();
-        let reply = refusal.unwrap_or_else(|| error.into());
-        if !is_untold {
+        self.refuse(refusal.unwrap_or_else(|| error.into()))
+    }
+
+    /// Refuses a write, once the control plane knows that it is over and which nodes missed what others have of it.
+    fn refuse(&mut self, reply: Reply) -> Step {
+        if self.ticket.is_none() && self.replicas.behind(&self.routing.table).is_empty() {
             return self.reply(reply);
         }
         self.refuses = Some(reply);
@@ -392,6 +401,7 @@ impl Writing {
             counted_copies: self.subject.counted_copies,
             parts: accepted.chain(self.replicas.behind(&self.routing.table)).collect(),
             error,
+            ticket: self.ticket.clone(),
         }
     }
 
@@ -407,6 +417,7 @@ impl Writing {
             false => message,
         };
         let tells = untold.acknowledged
+            || untold.ticket.is_some()
             || untold.parts.iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)));
         self.untold = Some(untold).filter(|_| tells);
         Step::Call(vec![(0, call)])
@@ -438,7 +449,8 @@ impl Writing {
             let is_begun = self.replicas.is_begun();
             let has_task = self.replicas.accepted(&self.routing.table) > 0;
             let error = has_task.then(|| self.incomplete(write_interrupted()));
-            self.untold = is_begun.then(|| self.registration(has_task, error));
+            let is_known = is_begun || self.ticket.is_some();
+            self.untold = is_known.then(|| self.registration(has_task, error));
         }
         self.stage = Stage::Over;
         let message = self.untold.take()?;

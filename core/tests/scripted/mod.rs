@@ -242,7 +242,7 @@ impl World {
     fn control(&mut self, call: &Call) -> Answer {
         if call.target == BEGIN_WRITE_PATH {
             let begin: BeginWrite = serde_json::from_slice(&call.body).unwrap();
-            return reply(200, &BegunWrite { exists: true, primary_key: begin.primary_key });
+            return reply(200, &BegunWrite { exists: true, primary_key: begin.primary_key, ticket: None });
         }
         assert_eq!(call.target, REGISTER_WRITE_PATH);
         let register: RegisterWrite = serde_json::from_slice(&call.body).unwrap();

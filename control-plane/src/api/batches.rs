@@ -1,0 +1,59 @@
+//! `/batches` and `/batches/{uid}`.
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::routing::get;
+use axum::{Json, Router};
+use futures::future::join_all;
+use miroir_core::error::{ApiError, ErrorType};
+use serde_json::{Value, json};
+
+use super::auth::action;
+use super::request::ClientRequest;
+use super::tasks::{is_visible, query};
+use super::{Api, Failure};
+use crate::store::TaskQuery;
+use crate::tasks::batch;
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/batches", get(list)).route("/batches/{uid}", get(get_one))
+}
+
+async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    let access = api.authorize(&request.headers, action::TASKS_GET, None).await?;
+    let Some(query) = query(request.parameters()) else {
+        return Err(request.refusal(&api.cluster).await);
+    };
+    let query = TaskQuery { visible_indexes: access.indexes, ..query };
+    let page = api.cluster.store.batches(&query).await?;
+    let results = join_all(page.batches.iter().map(|batch| batch::view(&api.cluster, batch))).await;
+    let from = page.batches.first().map(|batch| batch.uid);
+    Ok(Json(json!({
+        "results": results,
+        "total": page.total,
+        "limit": query.limit,
+        "from": from,
+        "next": page.next,
+    })))
+}
+
+async fn get_one(
+    State(api): State<Api>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let access = api.authorize(&headers, action::TASKS_GET, None).await?;
+    let Ok(number) = uid.parse::<u32>() else {
+        let message = format!("Batch uid `{uid}` is invalid. It should only contain numeric characters.");
+        return Err(ApiError::new(400, "invalid_batch_uids", ErrorType::InvalidRequest, message).into());
+    };
+    let query = TaskQuery { limit: 1, batch_uids: Some(vec![number.into()]), ..TaskQuery::default() };
+    let batch = api.cluster.store.batches(&query).await?.batches.pop();
+    match batch.filter(|batch| batch.tasks.iter().any(|task| is_visible(task, &access))) {
+        Some(batch) => Ok(Json(batch::view(&api.cluster, &batch).await)),
+        None => {
+            let message = format!("Batch `{number}` not found.");
+            Err(ApiError::new(404, "batch_not_found", ErrorType::InvalidRequest, message).into())
+        }
+    }
+}
