@@ -9,8 +9,9 @@ mod parameters;
 mod similar;
 mod vectors;
 
-use miroir_harness::{Cluster, Options, SingleNode};
+use miroir_harness::{Client, Cluster, Options, SingleNode};
 use miroir_suites::topology::wait_for_status;
+use serde_json::json;
 
 use crate::ask::{Request, check};
 
@@ -32,6 +33,12 @@ async fn a_cluster_answers_as_one_node_does() {
     for (area, requests) in &areas {
         failures.extend(check(area, requests, &cluster.client(), &single.client()).await);
     }
+    // A client's key may well do nothing else.
+    let (ours, theirs) = (searching_only(cluster.client()).await, searching_only(single.client()).await);
+    for (area, requests) in &areas {
+        failures
+            .extend(check(&format!("{area}, by a key that only searches"), requests, &ours, &theirs).await);
+    }
     cluster.stop_node(1);
     for (area, requests) in &areas {
         let area = format!("{area}, one node stopped");
@@ -44,4 +51,11 @@ async fn a_cluster_answers_as_one_node_does() {
     }
     let shown = failures.iter().take(60).cloned().collect::<Vec<_>>().join("\n\n");
     assert!(failures.is_empty(), "{} differ:\n\n{shown}", failures.len());
+}
+
+/// The same client with a key that may search, and nothing else.
+async fn searching_only(client: Client) -> Client {
+    let key = json!({ "actions": ["search"], "indexes": ["*"], "expiresAt": null });
+    let created = client.post("/keys", &key).await.unwrap().ok().unwrap();
+    client.with_key(created["key"].as_str().unwrap())
 }
