@@ -1,7 +1,7 @@
 # Each target installs what it lacks, into .tools where it can.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench build rust envoy lint-tools
+.PHONY: help demo up down test lint bench build rust envoy sdks lint-tools
 .NOTPARALLEL:
 
 # Where rustup puts Rust, should the shell not know it yet.
@@ -24,7 +24,7 @@ down: ## stop it
 	@if [ -x $(TARGET)/release/miroir-harness ]; then $(TARGET)/release/miroir-harness down; \
 	else echo 'miroir: nothing is up'; fi
 
-test: build envoy ## all tests, natively and as Wasm
+test: build envoy sdks ## all tests, natively and as Wasm
 	cargo test --release
 	scripts/test-wasm
 
@@ -43,6 +43,9 @@ rust:
 
 envoy:
 	@scripts/install-envoy
+
+sdks:
+	@scripts/install-sdks
 
 lint-tools:
 	@scripts/install-lint-tools

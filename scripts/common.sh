@@ -49,15 +49,29 @@ apt_install() {
     quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-# Makes the virtual environment .tools/NAME of one PyPI package, unless it is there: `pypi_install NAME PACKAGE==VERSION`
+# Makes the virtual environment .tools/NAME of one PyPI package, unless it is there:
+# `pypi_install NAME PACKAGE==VERSION SIZE`
 pypi_install() {
-    local venv=$TOOLS/$1 package=$2
+    local venv=$TOOLS/$1 package=$2 size=$3
     [ "$(cat "$venv/installed" 2>/dev/null)" != "$package" ] || return 0
     # Debian's Python comes without the means to make one.
     python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3 python3-venv
-    say "installing $package into .tools (about 60 MB)"
+    say "installing $package into .tools (about $size)"
     rm -rf "$venv"
     python3 -m venv "$venv"
     quietly "$venv/bin/pip" install --disable-pip-version-check "$package"
     echo "$package" >"$venv/installed"
+}
+
+# Installs npm packages of exact versions into .tools/NAME, unless they are there: `npm_install NAME PACKAGE@VERSION...`
+npm_install() {
+    local folder=$TOOLS/$1
+    shift
+    [ "$(cat "$folder/installed" 2>/dev/null)" != "$*" ] || return 0
+    have npm || apt_install npm
+    say "installing $* into .tools (about 5 MB)"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    quietly npm install --prefix "$folder" --no-audit --no-fund --save-exact "$@"
+    echo "$*" >"$folder/installed"
 }

@@ -268,6 +268,7 @@ async fn build_table(
         stale: &store.stale_replicas().await?,
         indexes: &store.indexes().await?,
         filter_token,
+        node_key: config.master_key.expose(),
         policy: config.policy(),
     }))
 }

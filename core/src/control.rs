@@ -5,6 +5,7 @@
 //! filter passes on to the client as they are.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::shard::ShardId;
@@ -25,7 +26,7 @@ pub const REGISTER_WRITE_PATH: &str = "/_miroir/internal/register-write";
 pub struct BeginWrite {
     /// The index's uid, already checked by the filter.
     pub index: String,
-    /// What the client's key must allow: `documents.add` or `documents.delete`.
+    /// What the client's key must allow, see [`WriteKind::action`].
     pub action: String,
     /// The epoch of the filter's table.
     pub epoch: u64,
@@ -48,7 +49,7 @@ pub struct BegunWrite {
 
 /// Tells what became of a write. The control plane, in one transaction, checks that the epoch is not retired,
 /// allots the client's task uid and marks missed owners stale.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegisterWrite {
     /// The index's uid.
     pub index: String,
@@ -56,21 +57,29 @@ pub struct RegisterWrite {
     pub kind: WriteKind,
     /// The epoch under which the write was routed.
     pub epoch: u64,
-    /// Whether a quorum of owners of every shard enqueued its part. If not, missed owners are still recorded but
-    /// no task is made and the answer is 204.
+    /// Whether there is to be a task: a quorum of owners of every shard enqueued its part, or `error` says why the
+    /// task fails. If not, missed owners are still recorded but no task is made and the answer is 204.
     pub acknowledged: bool,
-    /// Documents in the payload (`details.receivedDocuments`).
+    /// The task's details in Meilisearch's shape, as they are while it is not done.
     #[serde(default)]
-    pub received_documents: Option<u64>,
-    /// Ids in the payload (`details.providedIds`).
+    pub details: Value,
+    /// What the client gave to find the task by.
     #[serde(default)]
-    pub provided_ids: Option<u64>,
-    /// What each called node made of its part. Empty when `error` is set.
+    pub custom_metadata: Option<String>,
+    /// How many of the counted parts hold each document.
+    #[serde(default = "one")]
+    pub counted_copies: u64,
+    /// What each called node made of its parts, and what it missed.
     #[serde(default)]
     pub parts: Vec<WritePart>,
-    /// The write was refused before any node was called, in a way that Meilisearch reports by a failed task.
+    /// Why the task fails, whatever comes of the parts: the write was refused in a way that Meilisearch reports by
+    /// a failed task, or it broke off after nodes had accepted parts of it. Then the epoch may be retired.
     #[serde(default)]
     pub error: Option<ApiError>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// The types of task that the filter makes.
@@ -81,9 +90,23 @@ pub enum WriteKind {
     DocumentAdditionOrUpdate,
     /// Deletion by id, by filter, or of all.
     DocumentDeletion,
+    /// Documents edited by a function.
+    DocumentEdition,
 }
 
-/// One call to one node.
+impl WriteKind {
+    /// What a client's key must allow, by Meilisearch's name.
+    pub fn action(self) -> &'static str {
+        match self {
+            WriteKind::DocumentAdditionOrUpdate => "documents.add",
+            WriteKind::DocumentDeletion => "documents.delete",
+            // Alone of all routes this one asks for the whole group.
+            WriteKind::DocumentEdition => "documents.*",
+        }
+    }
+}
+
+/// One call to one node, or what a node missed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WritePart {
     /// The node's id.
@@ -103,6 +126,6 @@ pub struct WritePart {
 pub enum PartOutcome {
     /// Enqueued, under this task uid of the node.
     Accepted(u64),
-    /// Not enqueued, or not known to be; why, for the log.
+    /// Not enqueued, or not known to be, and another node has more of these shards; why, for a person.
     Missed(String),
 }

@@ -145,6 +145,27 @@ pub fn routing_stale() -> ApiError {
     ApiError::new(503, "miroir_routing_stale", ErrorType::System, message)
 }
 
+/// More of writes would wait for nodes than may.
+pub fn write_buffer_full(limit: usize) -> ApiError {
+    let message = format!(
+        "The nodes do not take documents as fast as they come: more than {} would wait in Envoy. \
+         Send fewer at once or more slowly, or raise `write_buffer_limit`.",
+        size(limit)
+    );
+    ApiError::new(503, "miroir_write_buffer_full", ErrorType::System, message)
+}
+
+/// A write ended before its end.
+pub fn write_interrupted() -> ApiError {
+    let message = "The client went away before its request was answered.";
+    ApiError::new(400, "miroir_write_interrupted", ErrorType::InvalidRequest, message)
+}
+
+/// The index does not exist.
+pub fn index_not_found(index: &str) -> ApiError {
+    ApiError::new(404, "index_not_found", ErrorType::InvalidRequest, format!("Index `{index}` not found."))
+}
+
 /// A document of the client's has a field that is Miroir's own.
 pub fn reserved_field(field: &str) -> ApiError {
     let message =

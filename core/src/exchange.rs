@@ -158,6 +158,12 @@ pub trait Exchange {
     /// Takes the answer to a call, `None` if there was none.
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step;
 
+    /// What the control plane must still be told if the exchange ends here, because it was answered or because the
+    /// client went away: a call to be made, as often as it takes, until it is answered.
+    fn testament(&mut self) -> Option<Call> {
+        None
+    }
+
     /// What became of it so far.
     fn report(&self) -> Report {
         Report::default()

@@ -16,11 +16,12 @@ pub fn in_error(answer: Answer) -> Reply {
         return reply;
     }
     let Ok(text) = String::from_utf8(std::mem::take(&mut reply.body)) else { return reply };
-    reply.body = without_tag(&text).into_bytes();
+    reply.body = in_message(&text).into_bytes();
     reply
 }
 
-fn without_tag(message: &str) -> String {
+/// A node's message without the tag in its lists of attributes.
+pub fn in_message(message: &str) -> String {
     // The lists come as `a, b` in one pair of backquotes, or with one pair each.
     let alone = [
         format!("Available filterable attributes patterns are: `{TAG_FIELD}`."),
@@ -34,6 +35,9 @@ fn without_tag(message: &str) -> String {
     ];
     let none = "This index does not have configured filterable attributes.";
     let message = alone.iter().fold(message.to_string(), |text, phrase| text.replace(phrase, none));
+    let searchable = format!("Available facet-searchable attributes patterns are: `{TAG_FIELD}`.");
+    let message =
+        message.replace(&searchable, "This index does not have configured facet-searchable attributes.");
     listed.iter().fold(message, |text, phrase| text.replace(phrase, ""))
 }
 
@@ -67,8 +71,10 @@ mod tests {
                 "This index does not have configured filterable attributes.",
             ),
         ];
-        for (shown, expected) in cases {
-            assert_eq!(without_tag(shown), expected);
+        let searchable = "Available facet-searchable attributes patterns are: `_miroir_shard`. To";
+        let none = "This index does not have configured facet-searchable attributes. To";
+        for (shown, expected) in cases.into_iter().chain([(searchable, none)]) {
+            assert_eq!(in_message(shown), expected);
         }
     }
 

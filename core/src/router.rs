@@ -5,6 +5,7 @@ use std::sync::Arc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
+use crate::documents::change::{Action, Change};
 use crate::documents::delete::Delete;
 use crate::documents::get::Get;
 use crate::documents::write::Write;
@@ -13,17 +14,28 @@ use crate::exchange::{Exchange, Reply, RequestHead};
 use crate::fan_out::FanOut;
 use crate::proxy::Proxy;
 use crate::routing::Routing;
+use crate::search::facet_search::FacetSearch;
+use crate::search::multi::MultiSearch;
 use crate::search::question::Search;
+use crate::search::similar::Similar;
 
 /// A kind of request, as the statistics tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `/indexes/{uid}/search`
     Search,
+    /// `/multi-search`
+    MultiSearch,
+    /// `/indexes/{uid}/facet-search`
+    FacetSearch,
+    /// `/indexes/{uid}/similar`
+    Similar,
     /// Documents added, replaced or updated.
     Write,
     /// Documents deleted.
     Delete,
+    /// Documents edited by a function.
+    Edit,
     /// One document read.
     Get,
     /// Answered by the filter itself, or by any node.
@@ -34,15 +46,29 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] =
-        [Kind::Search, Kind::Write, Kind::Delete, Kind::Get, Kind::Instance, Kind::Control];
+    pub const ALL: [Kind; 10] = [
+        Kind::Search,
+        Kind::MultiSearch,
+        Kind::FacetSearch,
+        Kind::Similar,
+        Kind::Write,
+        Kind::Delete,
+        Kind::Edit,
+        Kind::Get,
+        Kind::Instance,
+        Kind::Control,
+    ];
 
     /// Its name in the statistics.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Search => "search",
+            Kind::MultiSearch => "multi_search",
+            Kind::FacetSearch => "facet_search",
+            Kind::Similar => "similar",
             Kind::Write => "write",
             Kind::Delete => "delete",
+            Kind::Edit => "edit",
             Kind::Get => "get",
             Kind::Instance => "instance",
             Kind::Control => "control",
@@ -79,22 +105,38 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
         ("GET", ["version"]) => {
             return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
         }
+        ("POST", ["multi-search"]) => {
+            return (Kind::MultiSearch, FanOut::<MultiSearch>::new(routing, head, String::new()).into());
+        }
+        ("POST", ["indexes", uid, "facet-search"]) => (Kind::FacetSearch, uid, |routing, head, index, _| {
+            FanOut::<FacetSearch>::new(routing, head, index).into()
+        }),
+        ("GET" | "POST", ["indexes", uid, "similar"]) => (Kind::Similar, uid, |routing, head, index, _| {
+            FanOut::<Similar>::new(routing, head, index).into()
+        }),
         ("GET" | "POST", ["indexes", uid, "search"]) => {
             (Kind::Search, uid, |routing, head, index, _| FanOut::<Search>::new(routing, head, index).into())
         }
         ("POST" | "PUT", ["indexes", uid, "documents"]) => {
-            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index).into())
+            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index))
         }
         ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
-            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None).into())
+            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None))
+        }
+        ("DELETE", ["indexes", uid, "documents"]) => {
+            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Clear))
+        }
+        ("POST", ["indexes", uid, "documents", "delete"]) => {
+            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Delete))
+        }
+        ("POST", ["indexes", uid, "documents", "edit"]) => {
+            (Kind::Edit, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Edit))
         }
         ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
             (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
         }
         ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
-            (Kind::Delete, uid, |routing, head, index, id| {
-                Delete::new(routing, head, index, Some(id.into())).into()
-            })
+            (Kind::Delete, uid, |routing, head, index, id| Delete::new(routing, head, index, Some(id.into())))
         }
         (_, segments) if is_ours(segments) => return (Kind::Instance, Destination::Reply(not_allowed())),
         _ => return (Kind::Control, Proxy::new(routing, head).into()),
@@ -111,7 +153,8 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
 /// Whether the control plane knows nothing of this path, whatever the method.
 fn is_ours(segments: &[&str]) -> bool {
     match segments {
-        ["health"] | ["version"] | ["indexes", _, "search"] => true,
+        ["health"] | ["version"] | ["multi-search"] => true,
+        ["indexes", _, "search" | "facet-search" | "similar"] => true,
         ["indexes", _, "documents", last] => !["fetch", "delete", "edit"].contains(last),
         _ => false,
     }

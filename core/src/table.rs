@@ -34,6 +34,10 @@ pub struct RoutingTable {
     pub indexes: BTreeMap<String, IndexFacts>,
     /// How the filter reaches the control plane.
     pub control_plane: ControlPlane,
+    /// What nodes take for a key that reads documents: a client whose own key may only search can ask for what is
+    /// similar to one, and for that the filter must see its vector. `None` if nodes ask for no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_key: Option<String>,
     /// Limits and policies that hold for the whole cluster.
     #[serde(default)]
     pub policy: Policy,
@@ -89,6 +93,8 @@ pub struct IndexFacts {
     pub ranking_rules: Vec<String>,
     /// `distinctAttribute`.
     pub distinct_attribute: Option<String>,
+    /// Whether `filterableAttributes` names it, so that it can be asked for as a facet.
+    pub distinct_is_filterable: bool,
     /// `faceting.maxValuesPerFacet`.
     pub max_values_per_facet: usize,
     /// `faceting.sortFacetValuesBy`: `alpha` or `count` by facet name or `*`.
@@ -108,11 +114,20 @@ impl Default for IndexFacts {
                 .map(String::from)
                 .to_vec(),
             distinct_attribute: None,
+            distinct_is_filterable: false,
             max_values_per_facet: 100,
             sort_facet_values_by: BTreeMap::new(),
             max_total_hits: 1000,
             settings_version: 0,
         }
+    }
+}
+
+impl IndexFacts {
+    /// How the values of a facet are ordered.
+    pub fn facet_order(&self, facet: &str) -> FacetOrder {
+        let order = self.sort_facet_values_by.get(facet).or_else(|| self.sort_facet_values_by.get("*"));
+        order.copied().unwrap_or_default()
     }
 }
 
@@ -148,6 +163,11 @@ pub struct Policy {
     pub unavailable_shard: UnavailableShard,
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// How much of all writes may wait in one Envoy worker for nodes to take it, in bytes.
+    pub write_buffer_limit: usize,
+    /// In parts of how many bytes, or a little more, documents are sent to a node. A body of up to two parts is
+    /// checked whole before a node is called.
+    pub write_part_size: usize,
     /// How long a node may take to answer a read, in milliseconds.
     pub read_timeout_ms: u64,
     /// How long a node may take to enqueue a write, in milliseconds.
@@ -162,6 +182,8 @@ impl Default for Policy {
             write_quorum: None,
             unavailable_shard: UnavailableShard::default(),
             body_limit: 100 * 1024 * 1024,
+            write_buffer_limit: 1024 * 1024 * 1024,
+            write_part_size: 4 * 1024 * 1024,
             read_timeout_ms: 30_000,
             write_timeout_ms: 60_000,
             control_plane_timeout_ms: 30_000,
@@ -306,6 +328,7 @@ pub(crate) mod tests {
                 authority: "miroir".into(),
                 token: "token".into(),
             },
+            node_key: Some("nodes' own".into()),
             policy: Policy::default(),
         }
     }

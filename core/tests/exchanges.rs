@@ -105,7 +105,7 @@ fn what_was_written_is_found_and_reads_as_it_was_written() {
     let batch: Vec<Value> = documents(30).collect();
     let reply = world.request("POST", "/indexes/movies/documents", &json!(batch));
     assert_eq!(reply.status, 202);
-    assert_eq!(world.registered[0].received_documents, Some(30));
+    assert_eq!(world.registered[0].details["receivedDocuments"], 30);
     for document in &batch {
         let reply =
             world.request("GET", &format!("/indexes/movies/documents/{}", document["id"]), &Value::Null);
@@ -210,8 +210,139 @@ fn the_admin_api_is_not_on_the_client_port() {
     assert_eq!(world.request("POST", "/_miroir/internal/register-write", &json!({})).status, 404);
 }
 
+/// A world in which writes are sent in parts.
+fn streaming(nodes: usize, copies: usize, seed: u64) -> World {
+    let mut world = World::new(8, nodes, copies, 1, seed);
+    world.table.policy.write_part_size = 200;
+    world
+}
+
+fn lines(documents: impl Iterator<Item = Value>) -> Vec<u8> {
+    documents.flat_map(|document| format!("{document}\n").into_bytes()).collect()
+}
+
+fn stream(world: &mut World, body: &[u8]) -> Reply {
+    let headers = vec![("content-type".to_string(), "application/x-ndjson".to_string())];
+    let target = "/indexes/movies/documents".to_string();
+    world.send(RequestHead { method: "POST".into(), target, headers }, body)
+}
+
+/// Of each shard, all owners that are not known to have missed something have the same.
+fn check_no_silent_difference(world: &World) {
+    for shard in 0..world.table.shards {
+        let is_stale = |node: usize| {
+            world.registered.iter().flat_map(|write| &write.parts).any(|part| {
+                let missed = matches!(part.outcome, miroir_core::control::PartOutcome::Missed(_));
+                missed && part.node == format!("n{node}") && part.shards.contains(&shard)
+            })
+        };
+        let clean =
+            miroir_core::documents::split::owners(&world.table, shard).filter(|&node| !is_stale(node));
+        let held: Vec<Vec<(&String, &Value)>> = clean
+            .map(|node| {
+                let documents = world.nodes[node].documents.iter();
+                documents.filter(|(id, _)| shard_of(id, world.table.shards) == shard).collect()
+            })
+            .collect();
+        assert!(!held.is_empty(), "shard {shard} has no copy left");
+        assert!(held.windows(2).all(|pair| pair[0] == pair[1]), "copies of shard {shard} differ: {held:?}");
+    }
+}
+
+#[test]
+fn a_long_body_is_sent_in_parts_and_the_last_of_two_versions_wins() {
+    let mut world = streaming(3, 2, 11);
+    let body = lines(documents(200).chain((0..200).map(|id| json!({"id": id, "score": 1000 + id}))));
+    let reply = stream(&mut world, &body);
+    assert_eq!(reply.status, 202);
+    let [write] = &world.registered[..] else { panic!("{:?}", world.registered) };
+    assert_eq!(write.details["receivedDocuments"], 400);
+    assert!(write.parts.len() > 20, "{} parts", write.parts.len());
+    for id in 0..200 {
+        let reply = world.request("GET", &format!("/indexes/movies/documents/{id}"), &Value::Null);
+        let document: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(document, json!({"id": id, "score": 1000 + id}));
+    }
+    check_no_silent_difference(&world);
+}
+
+#[test]
+fn what_turns_out_wrong_after_parts_were_accepted_leaves_a_failed_task() {
+    let malformed = [lines(documents(200)), b"{\"id\":".to_vec()].concat();
+    let mut world = streaming(3, 2, 12);
+    let reply = stream(&mut world, &malformed);
+    assert_eq!((reply.status, &*code(&reply)), (400, "malformed_payload"));
+    let error = world.registered[0].error.clone().unwrap();
+    assert_eq!(error.code, "malformed_payload");
+    assert!(error.message.contains("had been accepted by then, and stay"), "{error}");
+    assert!(world.registered[0].parts.len() > 5);
+    check_no_silent_difference(&world);
+
+    let bad_id = lines(documents(200).chain([json!({"id": "a b"})]).chain(documents(200)));
+    let mut world = streaming(3, 2, 13);
+    let reply = stream(&mut world, &bad_id);
+    assert_eq!(reply.status, 202);
+    let error = world.registered[0].error.clone().unwrap();
+    assert_eq!((&*error.code, error.message.contains("stay")), ("invalid_document_id", true), "{error}");
+    assert_eq!(world.registered[0].details["receivedDocuments"], 401);
+    check_no_silent_difference(&world);
+
+    let mut world = streaming(3, 2, 14);
+    world.table.policy.body_limit = 3000;
+    let reply = stream(&mut world, &lines(documents(200)));
+    assert_eq!((reply.status, &*code(&reply)), (413, "payload_too_large"));
+    assert_eq!(world.registered[0].error.as_ref().unwrap().code, "payload_too_large");
+    check_no_silent_difference(&world);
+}
+
+#[test]
+fn what_waits_for_nodes_is_bounded() {
+    let mut world = streaming(3, 2, 15);
+    world.table.policy.write_buffer_limit = 1000;
+    let reply = stream(&mut world, &lines(documents(2000)));
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_write_buffer_full"));
+    check_no_silent_difference(&world);
+}
+
+#[test]
+fn a_node_that_dies_in_the_middle_of_a_body_is_left_behind() {
+    let mut world = streaming(3, 2, 16);
+    world.turn = Some((6, 1, Mode::Down));
+    let reply = stream(&mut world, &lines(documents(300)));
+    assert_eq!(reply.status, 202);
+    assert!(world.registered[0].parts.iter().any(|part| part.node == "n1"));
+    check_no_silent_difference(&world);
+
+    // Without another copy the write breaks off, and a task tells of it.
+    let mut world = streaming(3, 1, 17);
+    world.turn = Some((6, 1, Mode::Down));
+    let reply = stream(&mut world, &lines(documents(300)));
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_no_quorum"));
+    let error = world.registered[0].error.clone().unwrap();
+    assert!(error.message.contains("node n1: no answer"), "{error}");
+}
+
+#[test]
+fn documents_come_as_csv() {
+    let mut world = streaming(3, 2, 18);
+    let rows: String = (0..100).map(|id| format!("{id};\"film;{id}\";{}\n", id % 7)).collect();
+    let body = format!("id:number;title;score:number\n{rows}");
+    let headers = vec![("content-type".to_string(), "text/csv; charset=utf-8".to_string())];
+    let target = "/indexes/movies/documents?csvDelimiter=;&customMetadata=mine".to_string();
+    let reply = world.send(RequestHead { method: "PUT".into(), target, headers }, body.as_bytes());
+    assert_eq!(reply.status, 202, "{}", String::from_utf8_lossy(&reply.body));
+    assert_eq!(world.registered[0].custom_metadata.as_deref(), Some("mine"));
+    let reply = world.request("GET", "/indexes/movies/documents/42", &Value::Null);
+    let document: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(document, json!({"id": 42, "title": "film;42", "score": 0}));
+}
+
 fn mode() -> impl Strategy<Value = Mode> {
     prop_oneof![3 => Just(Mode::Up), 1 => Just(Mode::Down), 1 => Just(Mode::Garbage), 1 => Just(Mode::Failing)]
+}
+
+fn failure() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Down), Just(Mode::Silent), Just(Mode::Garbage), Just(Mode::Failing)]
 }
 
 proptest! {
@@ -268,6 +399,30 @@ proptest! {
                 prop_assert_eq!(accepted, world.nodes[owner].documents.contains_key(&id));
             }
         }
+    }
+
+    /// Whatever fails in the middle of a write, and whenever the client goes away: replicas that differ are known to.
+    #[test]
+    fn no_replica_differs_silently(
+        (nodes, copies, seed) in (1usize..5, 1usize..4, any::<u64>()),
+        turn in proptest::option::of((0usize..30, 0usize..5, failure())),
+        control_plane in prop_oneof![4 => Just(Mode::Up), 1 => Just(Mode::Down)],
+        leaves_after in proptest::option::of(0usize..400),
+        retired in proptest::bool::weighted(0.1),
+        part_size in prop_oneof![Just(200usize), Just(1_000_000)],
+        end in prop_oneof![2 => Just(""), 1 => Just("{"), 1 => Just("{\"id\":\"a b\"}\n")],
+    ) {
+        let mut world = streaming(nodes, copies, seed);
+        world.table.policy.write_part_size = part_size;
+        world.fill(documents(20));
+        world.turn = turn.map(|(calls, node, mode)| (calls, node % nodes, mode));
+        world.leaves_after = leaves_after;
+        world.fails_to_register = control_plane == Mode::Down;
+        world.retired_below = if retired { 4 } else { 0 };
+        let edited = documents(120).map(|mut document| { document["score"] = json!(1000); document });
+        let body = [lines(edited), end.into()].concat();
+        stream(&mut world, &body);
+        check_no_silent_difference(&world);
     }
 
     /// No request makes a machine panic or wait for nothing.

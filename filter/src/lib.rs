@@ -1,9 +1,11 @@
 //! The Miroir filter: carries out in Envoy, by the Proxy-Wasm host calls, what the request machines of
 //! `miroir-core` decide. It holds no state that matters after a request.
 
+mod call;
 mod metrics;
 mod root;
 mod stream;
+mod testaments;
 
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{error, info};
 use miroir_core::routing::Routing;
@@ -10,15 +11,24 @@ use proxy_wasm::types::ContextType;
 
 use crate::metrics::Metrics;
 use crate::stream::Stream;
+use crate::testaments::Teller;
+
+/// How soon after the end of a request the control plane is told what is left to tell of it.
+const TICK: Duration = Duration::from_millis(250);
 
 /// One per configuration. Envoy makes a new one for every table it gets; requests that are under way keep theirs.
 #[derive(Default)]
 pub struct Root {
     routing: Option<Arc<Routing>>,
     metrics: Rc<Metrics>,
+    teller: Teller,
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
+        self.teller.answered(token, num_headers, body_size);
+    }
+}
 
 impl RootContext for Root {
     /// Answers false for a table that can't be used: Envoy then keeps the one it has.
@@ -30,6 +40,7 @@ impl RootContext for Root {
                 info!("routing table {version}, epoch {epoch}, {} bytes", json.len());
                 self.routing = Some(Arc::new(routing));
                 self.metrics = Rc::new(Metrics::define());
+                self.set_tick_period(TICK);
                 true
             }
             Err(reason) => {
@@ -37,6 +48,10 @@ impl RootContext for Root {
                 false
             }
         }
+    }
+
+    fn on_tick(&mut self) {
+        self.teller.tell();
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {

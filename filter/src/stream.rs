@@ -4,15 +4,16 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use log::warn;
 use miroir_core::cors;
-use miroir_core::exchange::{Answer, Call, CallId, Exchange, Reply, RequestHead, Step};
+use miroir_core::exchange::{Call, CallId, Exchange, Reply, RequestHead, Step};
 use miroir_core::router::{self, Destination, Kind};
 use miroir_core::routing::Routing;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, Bytes};
+use proxy_wasm::types::Action;
 
+use crate::call::{self, text};
 use crate::metrics::Metrics;
+use crate::testaments;
 
 /// A request on its way.
 pub struct Stream {
@@ -82,24 +83,14 @@ impl Stream {
     }
 
     fn dispatch(&mut self, id: CallId, call: &Call) -> bool {
-        let mut headers =
-            vec![(":method", &*call.method), (":path", &*call.target), (":authority", &*call.authority)];
-        headers.extend(call.headers.iter().map(|(name, value)| (&**name, &**value)));
-        let body = Some(&*call.body).filter(|body| !body.is_empty());
-        match self.dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout) {
-            Ok(token) => {
-                self.calls.insert(token, id);
-                true
-            }
-            Err(status) => {
-                warn!("Envoy refused a call to cluster {}: {status:?}", call.cluster);
-                false
-            }
-        }
+        let token = call::dispatch(call);
+        token.map(|token| self.calls.insert(token, id)).is_some()
     }
 
     fn reply(&mut self, reply: Reply) {
-        let report = self.exchange.take().map(|exchange| exchange.report()).unwrap_or_default();
+        let exchange = self.exchange.take();
+        let report = exchange.as_ref().map(|exchange| exchange.report()).unwrap_or_default();
+        exchange.into_iter().for_each(end);
         self.metrics.count(self.kind, reply.status, &report);
         let headers = reply.headers.iter().chain(&self.reply_headers);
         let headers = headers.map(|(name, value)| (&**name, &**value)).collect();
@@ -107,38 +98,23 @@ impl Stream {
     }
 }
 
-/// Header values are bytes to HTTP; what is no UTF-8 matters to none of ours.
-fn text(value: Bytes) -> String {
-    String::from_utf8(value).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+/// What an exchange leaves when it ends.
+fn end(mut exchange: Box<dyn Exchange>) {
+    exchange.testament().into_iter().for_each(testaments::leave);
 }
 
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
         let (Some(id), Some(exchange)) = (self.calls.remove(&token), &mut self.exchange) else { return };
-        // Without headers there was no answer: refused, reset or timed out.
-        let answer = (num_headers > 0).then(|| read_answer(body_size));
-        let step = exchange.answered(id, answer);
+        let step = exchange.answered(id, call::answer(num_headers, body_size));
         self.perform(step);
     }
-}
 
-fn read_answer(body_size: usize) -> Answer {
-    use proxy_wasm::hostcalls;
-    use proxy_wasm::types::{BufferType, MapType};
-
-    let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    let mut answer = Answer::default();
-    for (name, value) in headers {
-        let value = text(value);
-        match &*name {
-            ":status" => answer.status = value.parse().unwrap_or(0),
-            name if name.starts_with(':') => {}
-            _ => answer.headers.push((name, value)),
-        }
+    /// The request is over; if it was not answered, the client went away.
+    fn on_done(&mut self) -> bool {
+        self.exchange.take().into_iter().for_each(end);
+        true
     }
-    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size);
-    answer.body = body.ok().flatten().unwrap_or_default();
-    answer
 }
 
 impl HttpContext for Stream {

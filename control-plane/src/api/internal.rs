@@ -13,14 +13,13 @@ use miroir_core::control::{
 use miroir_core::error::{ApiError, ErrorType, routing_stale};
 use miroir_core::shard::ShardId;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{Api, Failure};
 use crate::cluster::Cluster;
 use crate::indexes;
-use crate::store::{Fence, StoreError, TaskPart};
-use crate::tasks::{self, kind, view};
+use crate::store::{Fence, NewTask, StoreError, TaskPart, TaskStatus};
+use crate::tasks::{kind, merge, view};
 
 pub fn routes() -> Router<Api> {
     Router::new().route(BEGIN_WRITE_PATH, post(begin_write)).route(REGISTER_WRITE_PATH, post(register_write))
@@ -46,25 +45,44 @@ async fn register_write(
     check_token(&api.cluster, &headers)?;
     let write: RegisterWrite = parse(&body)?;
     let missed = missed(&write.parts);
-    if !write.acknowledged && write.error.is_none() {
+    if !write.acknowledged {
         mark_stale(&api.cluster, &missed).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let (kind, details) = describe(&write);
-    if let Some(error) = write.error {
-        let details = failed(kind, details);
-        let task = tasks::register_failed(&api.cluster, &write.index, kind, details, error).await?;
-        return Ok(Json(view::summary(&task)).into_response());
+    let (kind, fails) = (kind(write.kind), write.error.is_some());
+    let copies = write.counted_copies;
+    let parts: Vec<TaskPart> = write
+        .parts
+        .into_iter()
+        // What a node missed doesn't matter to a task that fails anyway.
+        .filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)))
+        .map(|part| task_part(part, copies))
+        .collect();
+    let is_over = fails && parts.is_empty();
+    let task = NewTask {
+        index_uid: Some(write.index),
+        kind: kind.to_owned(),
+        status: if is_over { TaskStatus::Failed } else { TaskStatus::Enqueued },
+        details: if is_over { merge::undone(kind, write.details) } else { write.details },
+        error: write.error,
+        parts,
+        custom_metadata: write.custom_metadata,
+    };
+    // What failed may have been routed in any way: it is not acknowledged.
+    let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone() });
+    if fails {
+        mark_stale(&api.cluster, &missed).await?;
     }
-    let fence = Fence { epoch: write.epoch, missed };
-    let some_missed = !fence.missed.is_empty();
-    let parts = write.parts.into_iter().map(task_part).collect();
-    let task = match tasks::register(&api.cluster, &write.index, kind, details, parts, Some(fence)).await {
+    let task = match api.cluster.store.register_task(task, fence).await {
         Ok(task) => task,
-        Err(StoreError::EpochRetired(_)) => return Err(ApiError { status: 409, ..routing_stale() }.into()),
+        Err(StoreError::EpochRetired(_)) => {
+            mark_stale(&api.cluster, &missed).await?;
+            return Err(ApiError { status: 409, ..routing_stale() }.into());
+        }
         Err(error) => return Err(error.into()),
     };
-    if some_missed {
+    api.cluster.task_registered.notify_one();
+    if !fails && !missed.is_empty() {
         // Before the client hears of its write: whoever reads after that must not read a stale replica.
         api.cluster.publish_everywhere().await?;
     }
@@ -103,27 +121,19 @@ fn missed(parts: &[WritePart]) -> Vec<(String, Vec<ShardId>)> {
     missed.map(|part| (part.node.clone(), part.shards.clone())).collect()
 }
 
-fn task_part(part: WritePart) -> TaskPart {
-    TaskPart { counted: part.counted, shards: part.shards, ..TaskPart::new(part.node, part.outcome) }
-}
-
-/// The task's type and details while it is not done.
-fn describe(write: &RegisterWrite) -> (&'static str, Value) {
-    match (write.kind, write.provided_ids) {
-        (WriteKind::DocumentAdditionOrUpdate, _) => {
-            let received = write.received_documents.unwrap_or(0);
-            (kind::DOCUMENT_ADDITION, json!({"receivedDocuments": received, "indexedDocuments": null}))
-        }
-        (WriteKind::DocumentDeletion, Some(ids)) => {
-            let details = json!({"providedIds": ids, "deletedDocuments": null, "originalFilter": null});
-            (kind::DOCUMENT_DELETION, details)
-        }
-        (WriteKind::DocumentDeletion, None) => (kind::DOCUMENT_DELETION, json!({"deletedDocuments": null})),
+fn task_part(part: WritePart, counted_copies: u64) -> TaskPart {
+    TaskPart {
+        counted: part.counted,
+        counted_copies,
+        shards: part.shards,
+        ..TaskPart::new(part.node, part.outcome)
     }
 }
 
-fn failed(kind: &str, mut details: Value) -> Value {
-    let count = if kind == kind::DOCUMENT_ADDITION { "indexedDocuments" } else { "deletedDocuments" };
-    details[count] = json!(0);
-    details
+fn kind(kind: WriteKind) -> &'static str {
+    match kind {
+        WriteKind::DocumentAdditionOrUpdate => kind::DOCUMENT_ADDITION,
+        WriteKind::DocumentDeletion => kind::DOCUMENT_DELETION,
+        WriteKind::DocumentEdition => kind::DOCUMENT_EDITION,
+    }
 }

@@ -21,6 +21,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
         return refuse("standalone.listen", "0.0.0.0:0", "it must name the port that clients use, not 0");
     }
     check_positive("body_limit", config.body_limit as u64)?;
+    check_positive("write_buffer_limit", config.write_buffer_limit as u64)?;
     check_positive("timeouts.read_ms", config.timeouts.read_ms)?;
     check_positive("timeouts.write_ms", config.timeouts.write_ms)?;
     check_positive("timeouts.control_plane_ms", config.timeouts.control_plane_ms)?;

@@ -58,6 +58,9 @@ pub struct Config {
     /// See [`Policy::body_limit`].
     #[serde(default = "default_body_limit")]
     pub body_limit: usize,
+    /// See [`Policy::write_buffer_limit`].
+    #[serde(default = "default_write_buffer_limit")]
+    pub write_buffer_limit: usize,
     /// How long others may take to answer.
     #[serde(default)]
     pub timeouts: TimeoutConfig,
@@ -233,9 +236,11 @@ impl Config {
             write_quorum: self.write_quorum,
             unavailable_shard: self.unavailable_shard_policy,
             body_limit: self.body_limit,
+            write_buffer_limit: self.write_buffer_limit,
             read_timeout_ms: self.timeouts.read_ms,
             write_timeout_ms: self.timeouts.write_ms,
             control_plane_timeout_ms: self.timeouts.control_plane_ms,
+            ..Policy::default()
         }
     }
 }
@@ -250,6 +255,10 @@ fn default_replication_factor() -> usize {
 
 fn default_body_limit() -> usize {
     Policy::default().body_limit
+}
+
+fn default_write_buffer_limit() -> usize {
+    Policy::default().write_buffer_limit
 }
 
 fn default_group() -> String {

@@ -206,7 +206,7 @@ pub struct NewTask {
     pub status: TaskStatus,
     /// Meilisearch's `details`.
     pub details: Value,
-    /// Why it failed.
+    /// Why it failed; of a task that is not over, why it will fail whatever comes of its parts.
     pub error: Option<ApiError>,
     /// What each node does for it.
     pub parts: Vec<TaskPart>,
@@ -227,7 +227,7 @@ pub struct TaskRecord {
     pub status: TaskStatus,
     /// Meilisearch's `details`.
     pub details: Value,
-    /// Why it failed.
+    /// See [`NewTask::error`].
     pub error: Option<ApiError>,
     /// What each node does for it.
     pub parts: Vec<TaskPart>,
@@ -254,6 +254,9 @@ pub struct TaskPart {
     pub node: String,
     /// Whether the part's count of documents goes into the client's task.
     pub counted: bool,
+    /// How many parts count each document of this one.
+    #[serde(default = "one")]
+    pub counted_copies: u64,
     /// The shards whose documents the part holds; empty for work that is not about documents.
     pub shards: Vec<ShardId>,
     /// The node's task, or why it has none.
@@ -339,12 +342,17 @@ pub struct TaskPage {
     pub next: Option<u64>,
 }
 
+fn one() -> u64 {
+    1
+}
+
 impl TaskPart {
     /// A part of a task that does not write documents.
     pub fn new(node: impl Into<String>, outcome: PartOutcome) -> TaskPart {
         TaskPart {
             node: node.into(),
             counted: false,
+            counted_copies: one(),
             shards: Vec::new(),
             outcome,
             status: TaskStatus::Enqueued,

@@ -25,6 +25,9 @@ pub struct Circumstances {
 /// Brings a task's status, dates, details and error in line with its parts.
 pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
     task.status = status(&task.parts, circumstances);
+    if task.error.is_some() && task.status.is_final() {
+        task.status = TaskStatus::Failed;
+    }
     // Nodes begin before the task is registered, and their clocks differ.
     let begun = task.parts.iter().filter_map(|part| part.started_at).min();
     task.started_at = begun.map(|begun| begun.max(task.enqueued_at));
@@ -34,7 +37,7 @@ pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
     let done = task.parts.iter().filter_map(|part| part.finished_at).max();
     task.finished_at = done.max(task.started_at).or(Some(task.enqueued_at));
     task.details = final_details(task, circumstances.copies);
-    if task.status == TaskStatus::Failed {
+    if task.status == TaskStatus::Failed && task.error.is_none() {
         task.error = Some(error(&task.parts));
     }
 }
@@ -71,18 +74,26 @@ fn status(parts: &[TaskPart], circumstances: &Circumstances) -> TaskStatus {
 
 /// What has succeeded: on how many nodes, in all and per shard.
 struct Done {
-    parts: usize,
+    nodes: usize,
     shards: BTreeMap<ShardId, usize>,
 }
 
 impl Done {
     fn of(parts: &[TaskPart]) -> Done {
-        let mut done = Done { parts: 0, shards: BTreeMap::new() };
-        for part in parts.iter().filter(|part| part.status == TaskStatus::Succeeded) {
-            done.parts += 1;
-            for &shard in &part.shards {
-                *done.shards.entry(shard).or_default() += 1;
-            }
+        // A write may come to a node in several parts: it has a shard when all of them that hold the shard are done.
+        let mut nodes: BTreeMap<&str, (BTreeSet<ShardId>, BTreeSet<ShardId>)> = BTreeMap::new();
+        for part in parts {
+            let (done, undone) = nodes.entry(&part.node).or_default();
+            let is_done = part.status == TaskStatus::Succeeded;
+            if is_done { done } else { undone }.extend(&part.shards);
+        }
+        let succeeded = parts.iter().filter(|part| part.status == TaskStatus::Succeeded);
+        let mut done = Done {
+            nodes: succeeded.map(|part| &part.node).collect::<BTreeSet<_>>().len(),
+            shards: BTreeMap::new(),
+        };
+        for shard in nodes.values().flat_map(|(done, undone)| done.difference(undone)) {
+            *done.shards.entry(*shard).or_default() += 1;
         }
         done
     }
@@ -90,7 +101,7 @@ impl Done {
     /// Whether the work of `part` was done by enough others.
     fn covers(&self, part: &TaskPart, quorum: usize) -> bool {
         if part.shards.is_empty() {
-            return self.parts > 0;
+            return self.nodes > 0;
         }
         part.shards.iter().all(|shard| self.shards.get(shard).is_some_and(|&copies| copies >= quorum))
     }
@@ -109,18 +120,22 @@ pub fn left_behind(parts: &[TaskPart]) -> Vec<(String, Vec<ShardId>)> {
 
 fn final_details(task: &TaskRecord, copies: u64) -> Value {
     let mut details = task.details.clone();
-    let succeeded = task.status == TaskStatus::Succeeded;
     match task.kind.as_str() {
-        kind::DOCUMENT_ADDITION => {
-            let received = details["receivedDocuments"].clone();
-            details["indexedDocuments"] = if succeeded { received } else { json!(0) };
+        kind::DOCUMENT_ADDITION if task.status == TaskStatus::Succeeded => {
+            details["indexedDocuments"] = details["receivedDocuments"].clone();
         }
+        kind::DOCUMENT_ADDITION => return undone(&task.kind, details),
         kind::DOCUMENT_DELETION => {
-            let counted = task.parts.iter().filter(|part| part.counted);
-            details["deletedDocuments"] = json!(deleted_documents(counted));
+            details["deletedDocuments"] = json!(counted_documents(&task.parts, "deletedDocuments"));
+        }
+        kind::DOCUMENT_EDITION => {
+            for count in ["deletedDocuments", "editedDocuments"] {
+                details[count] = json!(counted_documents(&task.parts, count));
+            }
         }
         kind::INDEX_DELETION => {
-            details["deletedDocuments"] = json!(deleted_documents(task.parts.iter()).div_ceil(copies.max(1)));
+            let deleted = task.parts.iter().filter_map(|part| part.details["deletedDocuments"].as_u64());
+            details["deletedDocuments"] = json!(deleted.sum::<u64>().div_ceil(copies.max(1)));
         }
         kind::DUMP_CREATION => details = backups::dump_details(&task.parts),
         // Every node says the same of them.
@@ -138,8 +153,23 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
     details
 }
 
-fn deleted_documents<'p>(parts: impl Iterator<Item = &'p TaskPart>) -> u64 {
-    parts.filter_map(|part| part.details["deletedDocuments"].as_u64()).sum()
+/// The details of a task of which nothing was done.
+pub fn undone(kind: &str, mut details: Value) -> Value {
+    let counts: &[&str] = match kind {
+        kind::DOCUMENT_ADDITION => &["indexedDocuments"],
+        kind::DOCUMENT_EDITION => &["deletedDocuments", "editedDocuments"],
+        _ => &["deletedDocuments"],
+    };
+    if let Value::Null | Value::Object(_) = details {
+        counts.iter().for_each(|count| details[count] = json!(0));
+    }
+    details
+}
+
+fn counted_documents(parts: &[TaskPart], count: &str) -> u64 {
+    let counted = || parts.iter().filter(|part| part.counted);
+    let documents: u64 = counted().filter_map(|part| part.details[count].as_u64()).sum();
+    documents.div_ceil(counted().map(|part| part.counted_copies).max().unwrap_or(1).max(1))
 }
 
 fn error(parts: &[TaskPart]) -> ApiError {

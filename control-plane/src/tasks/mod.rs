@@ -15,6 +15,7 @@ pub mod kind {
     #![allow(missing_docs)]
     pub const DOCUMENT_ADDITION: &str = "documentAdditionOrUpdate";
     pub const DOCUMENT_DELETION: &str = "documentDeletion";
+    pub const DOCUMENT_EDITION: &str = "documentEdition";
     pub const INDEX_CREATION: &str = "indexCreation";
     pub const INDEX_UPDATE: &str = "indexUpdate";
     pub const INDEX_DELETION: &str = "indexDeletion";

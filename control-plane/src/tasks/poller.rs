@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use miroir_core::control::PartOutcome;
+use miroir_core::documents::function::in_clients_lines;
+use miroir_core::hide;
+use serde_json::Value;
 use time::OffsetDateTime;
 use tracing::{error, info, warn};
 
@@ -149,9 +152,21 @@ async fn apply(
     if answer.status.is_final() {
         part.finished_at = answer.finished_at;
         part.details = answer.details.clone();
-        part.error = answer.error.clone();
+        part.error = in_clients_words(&task.kind, answer.error.clone());
     }
     Ok(())
+}
+
+/// A node's error as if the node had been asked what the client asked for.
+fn in_clients_words(kind: &str, mut error: Value) -> Value {
+    if let Some(message) = error["message"].as_str() {
+        let message = hide::in_message(message);
+        error["message"] = match kind {
+            kind::DOCUMENT_EDITION => in_clients_lines(&message).into(),
+            _ => message.into(),
+        };
+    }
+    error
 }
 
 /// Does what must be done before a client may see that the task is over.
@@ -169,7 +184,9 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         kind::DSR_UPDATE | kind::DSR_CLEAR if task.status == TaskStatus::Succeeded => {
             rules::commit(cluster, task).await?;
         }
-        kind::DOCUMENT_ADDITION | kind::DOCUMENT_DELETION => finish_documents(cluster, index, task).await?,
+        kind::DOCUMENT_ADDITION | kind::DOCUMENT_DELETION | kind::DOCUMENT_EDITION => {
+            finish_documents(cluster, index, task).await?;
+        }
         _ => {}
     }
     info!(uid = task.uid, kind = task.kind, status = task.status.name(), "task finished");

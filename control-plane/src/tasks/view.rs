@@ -19,7 +19,7 @@ pub fn task(task: &TaskRecord) -> Value {
         "type": task.kind,
         "canceledBy": task.canceled_by,
         "details": task.details,
-        "error": task.error,
+        "error": task.error.as_ref().filter(|_| task.status.is_final()),
         "duration": duration.filter(|duration| !duration.is_negative()).map(iso_8601),
         "enqueuedAt": rfc_3339(task.enqueued_at),
         "startedAt": task.started_at.map(rfc_3339),

@@ -1,17 +1,20 @@
 //! `DELETE /indexes/{uid}/documents/{id}` and `POST /indexes/{uid}/documents/delete-batch`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::control::WriteKind;
+use crate::documents::parameters::{Parameters, RefusedHead};
 use crate::documents::split::owners;
-use crate::documents::writing::{Fault, IntendedPart, Intent, Writing, counting_owner};
+use crate::documents::tally::Tally;
+use crate::documents::writing::{Fault, IntendedPart, Subject, Writing};
 use crate::error::{ApiError, ErrorType};
-use crate::exchange::{Answer, BodyBuffer, CallId, Exchange, Report, RequestHead, Step};
+use crate::exchange::{Answer, BodyBuffer, Call, CallId, Exchange, Report, RequestHead, Step};
+use crate::router::Destination;
 use crate::routing::Routing;
-use crate::shard::shard_of;
-use crate::shard_set::ShardSet;
+use crate::shard::{ShardId, shard_of};
 use crate::table::{NodeIndex, RoutingTable};
 
 /// Deletes documents by id.
@@ -23,34 +26,43 @@ pub struct Delete {
     /// The id in the path; `None` if the body lists ids.
     id: Option<String>,
     buffer: BodyBuffer,
-    writing: Option<Box<Writing>>,
+    writing: Writing,
+    /// Whether nothing of the body matters any more.
+    is_read: bool,
 }
 
 impl Delete {
     /// The exchange before any of its body.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String, id: Option<String>) -> Delete {
+    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String, id: Option<String>) -> Destination {
+        let Ok(parameters) = Parameters::of_change(head.query()) else {
+            let nothing = if id.is_some() { "" } else { "[]" };
+            return RefusedHead::new(routing, head, nothing).into();
+        };
         let buffer = BodyBuffer::new(routing.table.policy.body_limit);
-        Delete { routing, head, index, id, buffer, writing: None }
+        let subject = Subject {
+            index: index.clone(),
+            kind: WriteKind::DocumentDeletion,
+            primary_key: None,
+            custom_metadata: parameters.custom_metadata,
+            counted_copies: 1,
+            details: Value::Null,
+        };
+        let writing = Writing::new(routing.clone(), head.clone(), subject);
+        Delete { routing, head, index, id, buffer, writing, is_read: false }.into()
     }
 
     fn write(&mut self, ids: Result<Vec<String>, ApiError>) -> Step {
-        let (ids, fault) = match ids {
-            Ok(ids) => (ids, None),
-            Err(error) => (Vec::new(), Some(Fault::Request(error))),
+        self.is_read = true;
+        let ids = match ids {
+            Ok(ids) => ids,
+            Err(error) => return self.writing.finish(Some(Fault::Request(error))),
         };
-        let intent = Intent {
-            index: self.index.clone(),
-            kind: WriteKind::DocumentDeletion,
-            primary_key: None,
-            received_documents: None,
-            provided_ids: Some(ids.len() as u64),
-            parts: parts(&self.routing.table, &self.index, &ids),
-            fault,
-        };
-        let mut writing = Box::new(Writing::new(self.routing.clone(), self.head.clone(), intent));
-        let step = writing.begin();
-        self.writing = Some(writing);
-        step
+        let details = json!({"providedIds": ids.len(), "deletedDocuments": null, "originalFilter": null});
+        self.writing.describe(details);
+        for part in parts(&self.routing.table, &self.index, &ids) {
+            self.writing.add(part);
+        }
+        self.writing.finish(None)
     }
 
     fn ids(&mut self) -> Result<Vec<String>, ApiError> {
@@ -92,24 +104,23 @@ impl Delete {
 
 /// One part per node for the documents whose deletion it counts for the client, and one for its other copies.
 fn parts(table: &RoutingTable, index: &str, ids: &[String]) -> Vec<IntendedPart> {
-    let mut lists: std::collections::BTreeMap<(NodeIndex, bool), (ShardSet, Vec<&String>)> =
-        Default::default();
+    let mut lists: BTreeMap<(NodeIndex, bool), (Tally, Vec<&String>)> = BTreeMap::new();
     for id in ids {
         let shard = shard_of(id, table.shards);
         let counting = counting_owner(table, shard);
         for node in owners(table, shard) {
             let list = lists.entry((node, counting == Some(node)));
-            let (shards, list) = list.or_insert_with(|| (ShardSet::empty(table.shards), Vec::new()));
-            shards.insert(shard);
+            let (documents, list) = list.or_insert_with(|| (Tally::empty(table.shards), Vec::new()));
+            documents.add(shard);
             list.push(id);
         }
     }
     lists
         .into_iter()
-        .map(|((node, counted), (shards, ids))| IntendedPart {
+        .map(|((node, counted), (documents, ids))| IntendedPart {
             node,
             counted,
-            shards,
+            documents,
             method: "POST",
             target: format!("/indexes/{index}/documents/delete-batch"),
             content_type: "application/json",
@@ -118,12 +129,22 @@ fn parts(table: &RoutingTable, index: &str, ids: &[String]) -> Vec<IntendedPart>
         .collect()
 }
 
+/// The owner of a shard whose count of documents is the client's: the first that is up and clean.
+pub fn counting_owner(table: &RoutingTable, shard: ShardId) -> Option<NodeIndex> {
+    let is_up = |&node: &NodeIndex| table.nodes.get(node).is_some_and(|node| node.up);
+    let is_good = |node: &NodeIndex| is_up(node) && !table.is_stale(*node, shard);
+    owners(table, shard).find(is_good).or_else(|| owners(table, shard).find(is_up))
+}
+
 impl Exchange for Delete {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
+        if self.is_read {
+            return Step::Wait;
+        }
         if let Err(error) = self.buffer.push(piece) {
             return self.write(Err(error));
         }
-        if !end || self.writing.is_some() {
+        if !end {
             return Step::Wait;
         }
         let ids = self.ids();
@@ -131,10 +152,14 @@ impl Exchange for Delete {
     }
 
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step {
-        self.writing.as_mut().map_or(Step::Wait, |writing| writing.answered(call, answer))
+        self.writing.answered(call, answer)
+    }
+
+    fn testament(&mut self) -> Option<Call> {
+        self.writing.testament()
     }
 
     fn report(&self) -> Report {
-        self.writing.as_ref().map(|writing| writing.report()).unwrap_or_default()
+        self.writing.report()
     }
 }

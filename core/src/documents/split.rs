@@ -1,7 +1,7 @@
-//! Splitting documents into one body per node.
+//! Splitting documents into bodies for the nodes.
 
+use crate::documents::tally::Tally;
 use crate::shard::{ShardId, shard_of};
-use crate::shard_set::ShardSet;
 use crate::table::{NodeIndex, RoutingTable};
 use crate::tag::{self, TAG_FIELD};
 
@@ -10,8 +10,8 @@ use crate::tag::{self, TAG_FIELD};
 pub struct Part {
     /// Documents as NDJSON, tagged.
     pub body: Vec<u8>,
-    /// The shards they belong to.
-    pub shards: ShardSet,
+    /// How many they are.
+    pub documents: Tally,
 }
 
 /// Collects documents for the owners of their shards.
@@ -27,7 +27,7 @@ pub struct Splitter {
 impl Splitter {
     /// A splitter without documents.
     pub fn new(table: &RoutingTable) -> Splitter {
-        let part = Part { body: Vec::new(), shards: ShardSet::empty(table.shards) };
+        let part = Part { body: Vec::new(), documents: Tally::empty(table.shards) };
         Splitter {
             parts: vec![part; table.nodes.len()],
             shards: table.shards,
@@ -46,16 +46,26 @@ impl Splitter {
         let fields = fields.strip_suffix('}').unwrap_or(fields).trim_ascii_end();
         for node in owners(table, shard) {
             let Some(part) = self.parts.get_mut(node) else { continue };
-            part.shards.insert(shard);
+            part.documents.add(shard);
             part.body.reserve(fields.len() + ending.len());
             part.body.extend_from_slice(fields.as_bytes());
             part.body.extend_from_slice(ending.as_bytes());
         }
     }
 
-    /// The parts that hold documents, by node.
-    pub fn finish(self) -> impl Iterator<Item = (NodeIndex, Part)> {
-        self.parts.into_iter().enumerate().filter(|(_, part)| !part.shards.is_empty())
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.parts.iter().map(|part| part.body.len()).sum()
+    }
+
+    /// Takes the parts of at least `size` bytes, by node; with 1, all that hold documents.
+    pub fn take(&mut self, size: usize) -> impl Iterator<Item = (NodeIndex, Part)> {
+        let shards = self.shards;
+        let full = self.parts.iter_mut().enumerate().filter(move |(_, part)| part.body.len() >= size);
+        full.map(move |(node, part)| {
+            let empty = Part { body: Vec::new(), documents: Tally::empty(shards) };
+            (node, std::mem::replace(part, empty))
+        })
     }
 }
 
@@ -79,24 +89,31 @@ mod tests {
             ids in proptest::collection::hash_set("[a-z0-9]{1,8}", 1..40),
             copies in 1usize..4,
             groups in 1usize..3,
+            size in 1usize..300,
         ) {
             let table = table(16, 3, copies, groups);
             let mut splitter = Splitter::new(&table);
+            let mut parts = Vec::new();
             for id in &ids {
                 splitter.add(&table, &format!("{{\"id\":\"{id}\", \"x\": {{}} }} "), id);
+                parts.extend(splitter.take(size));
             }
+            parts.extend(splitter.take(1));
+            prop_assert_eq!(splitter.held(), 0);
             let mut found = 0;
-            for (node, part) in splitter.finish() {
+            for (node, part) in parts {
+                let mut documents = Tally::empty(16);
                 for line in part.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                     let document: serde_json::Value = serde_json::from_slice(line).unwrap();
                     let id = document["id"].as_str().unwrap();
                     let shard = shard_of(id, 16);
+                    documents.add(shard);
                     prop_assert!(ids.contains(id));
                     prop_assert!(owners(&table, shard).any(|owner| owner == node));
-                    prop_assert!(part.shards.contains(shard));
                     prop_assert_eq!(tag::decode(document[TAG_FIELD].as_str().unwrap()), Some(shard));
                     found += 1;
                 }
+                prop_assert_eq!(part.documents, documents);
             }
             prop_assert_eq!(found, ids.len() * copies.min(3) * groups);
         }

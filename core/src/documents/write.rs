@@ -1,30 +1,40 @@
 //! `POST` and `PUT /indexes/{uid}/documents`.
+//!
+//! A body of up to two parts' size is checked whole before a node is called. What is longer goes to the nodes in parts
+//! while it comes, so that the filter holds only what is not sent yet.
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::control::WriteKind;
 use crate::documents::id::{self, infer_primary_key, primary_key_already_exists};
+use crate::documents::parameters::{Parameters, RefusedHead};
 use crate::documents::payload::{DocumentError, Format, PayloadReader};
 use crate::documents::split::Splitter;
-use crate::documents::writing::{Fault, IntendedPart, Intent, Writing};
-use crate::error::{ApiError, ErrorType, not_supported, payload_too_large, reserved_field};
-use crate::exchange::{Answer, CallId, Exchange, Report, RequestHead, Step};
+use crate::documents::waiting::Waiting;
+use crate::documents::writing::{Fault, IntendedPart, Subject, Writing};
+use crate::error::{
+    ApiError, ErrorType, not_supported, payload_too_large, reserved_field, write_buffer_full,
+};
+use crate::exchange::{Answer, Call, CallId, Exchange, Report, RequestHead, Step};
+use crate::router::Destination;
 use crate::routing::Routing;
 
 /// Adds, replaces or updates documents.
 #[derive(Debug)]
 pub struct Write {
     routing: Arc<Routing>,
-    head: RequestHead,
-    index: String,
+    /// What is wrong with the head.
+    head_error: Option<ApiError>,
+    /// `None` once nothing of the body matters any more.
+    reading: Option<Reading>,
     received: usize,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Reading(Box<Reading>),
-    Writing(Box<Writing>),
+    writing: Writing,
+    has_begun: bool,
+    waiting: Waiting,
+    method: &'static str,
+    target: String,
 }
 
 /// What of the body was read so far.
@@ -38,150 +48,166 @@ struct Reading {
     task_error: Option<ApiError>,
 }
 
-/// What the query string says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Parameters {
-    primary_key: Option<String>,
-    has_csv_delimiter: bool,
-    /// What the nodes get too.
-    passed_on: Vec<(String, String)>,
-}
-
 impl Write {
     /// The exchange before any of its body. What is wrong with the head is answered when the body is there.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String) -> Write {
-        let state = match Reading::new(&routing, &head, &index) {
-            Ok(reading) => State::Reading(Box::new(reading)),
-            Err(error) => State::Writing(Box::new(refusing(&routing, &head, &index, error))),
+    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String) -> Destination {
+        let Ok(parameters) = Parameters::of_addition(head.query()) else {
+            return RefusedHead::new(routing, head, "").into();
         };
-        Write { routing, head, index, received: 0, state }
+        let (format, head_error) = match format(&head, parameters.csv_delimiter) {
+            Ok(format) => (Some(format), None),
+            Err(error) => (None, Some(error)),
+        };
+        let method = if head.method == "PUT" { "PUT" } else { "POST" };
+        let target = node_target(&index, &parameters);
+        let wanted = parameters.primary_key;
+        let reading = format.map(|format| Reading::new(&routing, &index, format, wanted));
+        let subject = Subject {
+            index,
+            kind: WriteKind::DocumentAdditionOrUpdate,
+            primary_key: None,
+            custom_metadata: parameters.custom_metadata,
+            counted_copies: 1,
+            details: Value::Null,
+        };
+        let writing = Writing::new(routing.clone(), head, subject);
+        let waiting = Waiting::default();
+        let write = Write {
+            routing,
+            head_error,
+            reading,
+            received: 0,
+            writing,
+            has_begun: false,
+            waiting,
+            method,
+            target,
+        };
+        write.into()
     }
 
+    fn take(&mut self, piece: &[u8], end: bool) -> Result<(), ApiError> {
+        let Some(reading) = &mut self.reading else { return Ok(()) };
+        self.received += piece.len();
+        let policy = &self.routing.table.policy;
+        if self.received > policy.body_limit {
+            return Err(payload_too_large(policy.body_limit));
+        }
+        reading.take(&self.routing, piece, end)?;
+        let held = reading.reader.held() + reading.splitter.held() + self.writing.held();
+        if self.waiting.set(held) > policy.write_buffer_limit {
+            return Err(write_buffer_full(policy.write_buffer_limit));
+        }
+        Ok(())
+    }
+
+    /// Ends the write before its end.
     fn refuse(&mut self, error: ApiError) -> Step {
-        let mut writing = Box::new(refusing(&self.routing, &self.head, &self.index, error));
-        let step = writing.begin();
-        self.state = State::Writing(writing);
+        self.reading = None;
+        self.waiting.set(0);
+        self.writing.finish(Some(Fault::Request(error)))
+    }
+
+    /// Hands the writing what the nodes may get now, and lets it go on.
+    fn send(&mut self, end: bool) -> Step {
+        let Some(reading) = &mut self.reading else { return Step::Wait };
+        let part_size = self.routing.table.policy.write_part_size.max(1);
+        self.writing.describe(json!({"receivedDocuments": reading.documents, "indexedDocuments": null}));
+        if reading.task_error.is_some() {
+            // The rest is read only to see whether it is right.
+            self.writing.stop_sending();
+        } else {
+            let is_long = self.received > part_size.saturating_mul(2);
+            if !(end || is_long && reading.primary_key.is_some()) {
+                return Step::Wait;
+            }
+            for (node, part) in reading.splitter.take(if end { 1 } else { part_size }) {
+                self.writing.add(IntendedPart {
+                    node,
+                    counted: true,
+                    documents: part.documents,
+                    method: self.method,
+                    target: self.target.clone(),
+                    content_type: "application/x-ndjson",
+                    body: part.body,
+                });
+            }
+        }
+        if !self.has_begun {
+            self.writing.set_primary_key(reading.primary_key.clone());
+        }
+        let step = if end {
+            let fault = reading.task_error.take().map(Fault::Task);
+            self.reading = None;
+            self.writing.finish(fault)
+        } else if reading.task_error.is_some() || self.has_begun {
+            self.writing.proceed()
+        } else {
+            self.writing.begin()
+        };
+        self.has_begun |= matches!(step, Step::Call(_));
+        self.waiting.set(self.held());
         step
     }
-}
 
-/// A write that only checks the key before it answers with the error.
-fn refusing(routing: &Arc<Routing>, head: &RequestHead, index: &str, error: ApiError) -> Writing {
-    let intent = Intent {
-        index: index.into(),
-        kind: WriteKind::DocumentAdditionOrUpdate,
-        primary_key: None,
-        received_documents: None,
-        provided_ids: None,
-        parts: Vec::new(),
-        fault: Some(Fault::Request(error)),
-    };
-    Writing::new(routing.clone(), head.clone(), intent)
+    fn held(&self) -> usize {
+        let reading = self.reading.as_ref();
+        reading.map_or(0, |reading| reading.reader.held() + reading.splitter.held()) + self.writing.held()
+    }
 }
 
 impl Exchange for Write {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
-        let reading = match &mut self.state {
-            State::Reading(reading) => reading,
-            // The head was wrong, and the rest of the body doesn't matter.
-            State::Writing(writing) if end => return writing.begin(),
-            State::Writing(_) => return Step::Wait,
-        };
-        self.received += piece.len();
-        let limit = self.routing.table.policy.body_limit;
-        let taken = match self.received > limit {
-            true => Err(payload_too_large(limit)),
-            false => reading.take(&self.routing, piece),
-        };
-        match taken.and_then(|()| if end { reading.reader.finish() } else { Ok(()) }) {
+        if self.reading.is_none() {
+            // Its end is waited for, as Meilisearch does.
+            return match self.head_error.take_if(|_| end) {
+                Some(error) => self.refuse(error),
+                None => Step::Wait,
+            };
+        }
+        match self.take(piece, end) {
+            Ok(()) => self.send(end),
             Err(error) => self.refuse(error),
-            Ok(()) if end => self.write(),
-            Ok(()) => Step::Wait,
         }
     }
 
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step {
-        match &mut self.state {
-            State::Reading(_) => Step::Wait,
-            State::Writing(writing) => writing.answered(call, answer),
+        let step = self.writing.answered(call, answer);
+        if self.writing.is_whole() {
+            self.reading = None;
         }
+        self.waiting.set(self.held());
+        step
+    }
+
+    fn testament(&mut self) -> Option<Call> {
+        self.writing.testament()
     }
 
     fn report(&self) -> Report {
-        match &self.state {
-            State::Reading(_) => Report::default(),
-            State::Writing(writing) => writing.report(),
-        }
-    }
-}
-
-impl Write {
-    fn write(&mut self) -> Step {
-        let parameters = Parameters::parse(self.head.query()).unwrap_or_default();
-        let target = parameters.node_target(&self.index);
-        let method = if self.head.method == "PUT" { "PUT" } else { "POST" };
-        let reading = Reading::empty(&self.routing);
-        let State::Reading(reading) = std::mem::replace(&mut self.state, State::Reading(Box::new(reading)))
-        else {
-            return Step::Wait;
-        };
-        let parts = match reading.task_error {
-            Some(_) => Vec::new(),
-            None => reading.splitter.finish().collect(),
-        };
-        let intent = Intent {
-            index: self.index.clone(),
-            kind: WriteKind::DocumentAdditionOrUpdate,
-            primary_key: reading.primary_key,
-            received_documents: Some(reading.documents),
-            provided_ids: None,
-            parts: parts
-                .into_iter()
-                .map(|(node, part)| IntendedPart {
-                    node,
-                    counted: true,
-                    shards: part.shards,
-                    method,
-                    target: target.clone(),
-                    content_type: "application/x-ndjson",
-                    body: part.body,
-                })
-                .collect(),
-            fault: reading.task_error.map(Fault::Task),
-        };
-        let mut writing = Box::new(Writing::new(self.routing.clone(), self.head.clone(), intent));
-        let step = writing.begin();
-        self.state = State::Writing(writing);
-        step
+        self.writing.report()
     }
 }
 
 impl Reading {
-    fn empty(routing: &Routing) -> Reading {
-        Reading {
-            reader: PayloadReader::new(Format::Json),
-            splitter: Splitter::new(&routing.table),
-            primary_key: None,
-            documents: 0,
-            task_error: None,
-        }
-    }
-
-    fn new(routing: &Routing, head: &RequestHead, index: &str) -> Result<Reading, ApiError> {
-        let parameters = Parameters::parse(head.query())?;
-        let format = format(head, parameters.has_csv_delimiter)?;
+    fn new(routing: &Routing, index: &str, format: Format, wanted: Option<String>) -> Reading {
         let known = routing.facts(index).primary_key;
-        let task_error = match (&known, &parameters.primary_key) {
+        let task_error = match (&known, &wanted) {
             (Some(known), Some(wanted)) if known != wanted => Some(primary_key_already_exists(known)),
             _ => None,
         };
-        let primary_key = known.or(parameters.primary_key);
-        Ok(Reading { reader: PayloadReader::new(format), primary_key, task_error, ..Reading::empty(routing) })
+        Reading {
+            reader: PayloadReader::new(format),
+            splitter: Splitter::new(&routing.table),
+            primary_key: known.or(wanted),
+            documents: 0,
+            task_error,
+        }
     }
 
-    fn take(&mut self, routing: &Routing, piece: &[u8]) -> Result<(), ApiError> {
+    fn take(&mut self, routing: &Routing, piece: &[u8], end: bool) -> Result<(), ApiError> {
         let Reading { reader, splitter, primary_key, documents, task_error } = self;
-        reader.push(piece, &mut |document| {
+        let mut visit = |document: &str| {
             *documents += 1;
             if primary_key.is_none() && task_error.is_none() {
                 match infer_primary_key(&id::fields(document)?) {
@@ -203,11 +229,13 @@ impl Reading {
                 Err(error) => *task_error = Some(error.into_task_error(key, document)),
             }
             Ok(())
-        })
+        };
+        reader.push(piece, &mut visit)?;
+        if end { reader.finish(&mut visit) } else { Ok(()) }
     }
 }
 
-fn format(head: &RequestHead, has_csv_delimiter: bool) -> Result<Format, ApiError> {
+fn format(head: &RequestHead, csv_delimiter: Option<u8>) -> Result<Format, ApiError> {
     const ACCEPTED: &str = "Accepted values for the Content-Type header are: \
                             `application/json`, `application/x-ndjson`, `text/csv`";
     if let Some(encoding) = head.header("content-encoding").filter(|encoding| *encoding != "identity") {
@@ -221,7 +249,7 @@ fn format(head: &RequestHead, has_csv_delimiter: bool) -> Result<Format, ApiErro
     };
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence {
-        "application/json" | "application/x-ndjson" if has_csv_delimiter => Err(error(
+        "application/json" | "application/x-ndjson" if csv_delimiter.is_some() => Err(error(
             "invalid_content_type",
             format!(
                 "The Content-Type `{essence}` does not support the use of a csv delimiter. \
@@ -230,40 +258,18 @@ fn format(head: &RequestHead, has_csv_delimiter: bool) -> Result<Format, ApiErro
         )),
         "application/json" => Ok(Format::Json),
         "application/x-ndjson" => Ok(Format::Ndjson),
-        "text/csv" => {
-            Err(not_supported("Documents as CSV are not supported yet: send them as JSON or NDJSON."))
-        }
+        "text/csv" => Ok(Format::Csv { delimiter: csv_delimiter.unwrap_or(b',') }),
         other => {
             Err(error("invalid_content_type", format!("The Content-Type `{other}` is invalid. {ACCEPTED}")))
         }
     }
 }
 
-impl Parameters {
-    fn parse(query: &str) -> Result<Parameters, ApiError> {
-        let mut parameters = Parameters::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*key {
-                "primaryKey" => parameters.primary_key = Some(value.into_owned()),
-                "csvDelimiter" => parameters.has_csv_delimiter = true,
-                "customMetadata" | "skipCreation" => {
-                    parameters.passed_on.push((key.into_owned(), value.into_owned()));
-                }
-                other => {
-                    let message = format!(
-                        "Unknown parameter `{other}`: expected one of `primaryKey`, `csvDelimiter`, `customMetadata`, `skipCreation`"
-                    );
-                    return Err(ApiError::new(400, "bad_request", ErrorType::InvalidRequest, message));
-                }
-            }
-        }
-        Ok(parameters)
+/// What the nodes are asked: they get neither the primary key, which is theirs already, nor CSV.
+fn node_target(index: &str, parameters: &Parameters) -> String {
+    let mut target = format!("/indexes/{index}/documents");
+    if parameters.skip_creation == Some(true) {
+        target.push_str("?skipCreation=true");
     }
-
-    fn node_target(&self, index: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let query = query.extend_pairs(&self.passed_on).finish();
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("/indexes/{index}/documents{mark}{query}")
-    }
+    target
 }

@@ -1,39 +1,42 @@
 //! A write from its split parts to its acknowledgement: begin, send, register.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::control::{
     BEGIN_WRITE_PATH, BeginWrite, BegunWrite, PartOutcome, REGISTER_WRITE_PATH, RegisterWrite, WriteKind,
     WritePart,
 };
-use crate::documents::split::owners;
-use crate::error::{ApiError, ErrorType, control_plane_unavailable, no_quorum, routing_stale};
-use crate::exchange::{Answer, CallId, Reply, Report, RequestHead, Step};
+use crate::documents::replicas::Replicas;
+use crate::documents::tally::Tally;
+use crate::error::{
+    ApiError, control_plane_unavailable, index_not_found, no_quorum, routing_stale, write_interrupted,
+};
+use crate::exchange::{Answer, Call, CallId, Reply, Report, RequestHead, Step};
 use crate::hide;
 use crate::routing::{NodeRequest, Routing};
-use crate::shard_set::ShardSet;
-use crate::table::{NodeIndex, RoutingTable};
+use crate::table::NodeIndex;
 
-/// A write, ready to go to the nodes.
+/// What a write is, but for its parts.
 #[derive(Debug)]
-pub struct Intent {
+pub struct Subject {
     /// The index's uid.
     pub index: String,
     /// What the task is.
     pub kind: WriteKind,
     /// The primary key by which the documents were split; `None` if none was needed or found.
     pub primary_key: Option<String>,
-    /// `details.receivedDocuments`.
-    pub received_documents: Option<u64>,
-    /// `details.providedIds`.
-    pub provided_ids: Option<u64>,
-    /// What each node is to do.
-    pub parts: Vec<IntendedPart>,
-    /// What is wrong with it.
-    pub fault: Option<Fault>,
+    /// What the client gave to find the task by.
+    pub custom_metadata: Option<String>,
+    /// How many of the counted parts hold each document.
+    pub counted_copies: u64,
+    /// The task's details in Meilisearch's shape, as they are while it is not done.
+    pub details: Value,
 }
 
-/// What keeps a write from the nodes.
+/// What keeps a write from being done.
 #[derive(Debug)]
 pub enum Fault {
     /// Meilisearch would answer this at once, if the key allows the request.
@@ -49,8 +52,8 @@ pub struct IntendedPart {
     pub node: NodeIndex,
     /// Whether its count goes into the client's task.
     pub counted: bool,
-    /// The shards it is about.
-    pub shards: ShardSet,
+    /// The documents that it is about; where they are not known, one for each shard.
+    pub documents: Tally,
     /// The request's method.
     pub method: &'static str,
     /// The request's path and query string.
@@ -61,53 +64,144 @@ pub struct IntendedPart {
     pub body: Vec<u8>,
 }
 
-/// The exchange after its body was read.
+/// A write on its way. It takes parts before it has begun and while it goes on, until it is told that all are there.
 #[derive(Debug)]
 pub struct Writing {
     routing: Arc<Routing>,
     head: RequestHead,
-    intent: Intent,
+    subject: Subject,
     stage: Stage,
-    /// Parts that were called, by call.
-    sent: Vec<WritePart>,
-    waiting_for: usize,
+    /// What each node still gets, by node and by whether it counts.
+    lanes: BTreeMap<(NodeIndex, bool), Lane>,
+    /// The calls to nodes, by id.
+    sent: Vec<Sent>,
+    replicas: Replicas,
+    /// Whether nodes were called before all parts were there.
+    is_streamed: bool,
+    is_whole: bool,
+    fault: Option<Fault>,
     refusal: Option<Answer>,
-    acknowledged: bool,
+    /// What the client gets once the write is registered, if not its task.
+    refuses: Option<Reply>,
+    /// What the control plane does not know yet.
+    untold: Option<RegisterWrite>,
     report: Report,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Collecting,
     Beginning,
     Sending,
     Registering,
+    Over,
+}
+
+/// The parts of one node, sent one after the other: of two versions of a document the last one wins.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<IntendedPart>,
+    is_busy: bool,
+    /// Why the node gets no more.
+    broken: Option<String>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    node: NodeIndex,
+    counted: bool,
+    documents: Tally,
+    outcome: Option<PartOutcome>,
 }
 
 impl Writing {
-    /// The exchange before its first call.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, intent: Intent) -> Writing {
+    /// A write without parts that has not begun.
+    pub fn new(routing: Arc<Routing>, head: RequestHead, subject: Subject) -> Writing {
         Writing {
+            replicas: Replicas::new(&routing.table),
             routing,
             head,
-            intent,
-            stage: Stage::Beginning,
+            subject,
+            stage: Stage::Collecting,
+            lanes: BTreeMap::new(),
             sent: Vec::new(),
-            waiting_for: 0,
+            is_streamed: false,
+            is_whole: false,
+            fault: None,
             refusal: None,
-            acknowledged: false,
+            refuses: None,
+            untold: None,
             report: Report::default(),
+        }
+    }
+
+    /// Adds what a node is to do after all that was added for it before.
+    pub fn add(&mut self, part: IntendedPart) {
+        if self.is_whole {
+            return;
+        }
+        self.replicas.intend(part.node, &part.documents);
+        self.lanes.entry((part.node, part.counted)).or_default().waiting.push_back(part);
+    }
+
+    /// How many bytes wait for nodes to take them.
+    pub fn held(&self) -> usize {
+        let waiting = self.lanes.values().flat_map(|lane| &lane.waiting);
+        waiting.map(|part| part.body.len()).sum()
+    }
+
+    /// Whether it takes no more parts.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Forgets what was not sent yet: nothing more is to reach a node.
+    pub fn stop_sending(&mut self) {
+        self.lanes.values_mut().for_each(|lane| lane.waiting.clear());
+    }
+
+    /// Takes the task's details as far as they are known.
+    pub fn describe(&mut self, details: Value) {
+        self.subject.details = details;
+    }
+
+    /// Takes how many of the counted parts hold each document.
+    pub fn count_copies(&mut self, copies: u64) {
+        self.subject.counted_copies = copies;
+    }
+
+    /// Takes the primary key by which the documents are split, before it begins.
+    pub fn set_primary_key(&mut self, primary_key: Option<String>) {
+        self.subject.primary_key = primary_key;
+    }
+
+    /// Takes the end: all parts are there, or the write ends with a fault.
+    pub fn finish(&mut self, fault: Option<Fault>) -> Step {
+        if self.is_whole {
+            return Step::Wait;
+        }
+        self.is_whole = true;
+        if fault.is_some() {
+            self.fault = fault;
+            self.stop_sending();
+        }
+        match self.stage {
+            Stage::Collecting => self.begin(),
+            _ => self.proceed(),
         }
     }
 
     /// Asks the control plane whether the write may begin. So a write that can't be registered touches no node.
     pub fn begin(&mut self) -> Step {
-        let adds = self.intent.kind == WriteKind::DocumentAdditionOrUpdate;
+        self.stage = Stage::Beginning;
+        self.is_streamed = !self.is_whole;
+        let adds = self.subject.kind == WriteKind::DocumentAdditionOrUpdate;
         let message = BeginWrite {
-            index: self.intent.index.clone(),
-            action: if adds { "documents.add" } else { "documents.delete" }.into(),
+            index: self.subject.index.clone(),
+            action: self.subject.kind.action().into(),
             epoch: self.routing.table.epoch,
-            create: adds && !matches!(self.intent.fault, Some(Fault::Request(_))),
-            primary_key: self.intent.primary_key.clone().filter(|_| self.intent.fault.is_none()),
+            create: adds && !matches!(self.fault, Some(Fault::Request(_))),
+            primary_key: self.subject.primary_key.clone().filter(|_| self.fault.is_none()),
         };
         Step::Call(vec![(0, self.routing.control_call(&self.head, BEGIN_WRITE_PATH, &message))])
     }
@@ -118,6 +212,7 @@ impl Writing {
             Stage::Beginning => self.begun(answer),
             Stage::Sending => self.sent(call, answer),
             Stage::Registering => self.registered(answer),
+            Stage::Collecting | Stage::Over => Step::Wait,
         }
     }
 
@@ -131,154 +226,255 @@ impl Writing {
             Some(answer) if answer.is_success() => answer,
             answer => return self.control_plane_refused(answer),
         };
-        match self.intent.fault.take() {
-            Some(Fault::Request(error)) => return error.into(),
+        match self.fault.take() {
+            Some(Fault::Request(error)) => return self.reply(error),
             Some(Fault::Task(error)) => return self.register_failure(error),
             None => {}
         }
         let Ok(begun) = serde_json::from_slice::<BegunWrite>(&answer.body) else {
-            return control_plane_unavailable().into();
+            return self.reply(control_plane_unavailable());
         };
         if !begun.exists {
-            return self.register_failure(index_not_found(&self.intent.index));
+            let error = index_not_found(&self.subject.index);
+            return self.register_failure(error);
         }
         // Someone else gave the index its primary key since our table was made, and it is another one.
-        if self.intent.primary_key.is_some() && begun.primary_key != self.intent.primary_key {
-            return routing_stale().into();
+        if self.subject.primary_key.is_some() && begun.primary_key != self.subject.primary_key {
+            return self.reply(routing_stale());
         }
-        self.send()
+        self.stage = Stage::Sending;
+        self.proceed()
+    }
+
+    fn reply(&mut self, reply: impl Into<Reply>) -> Step {
+        self.stage = Stage::Over;
+        Step::Reply(reply.into())
     }
 
     /// The control plane's own error if it gave one. Before that the client is told what it could mend itself, but
     /// not if its key is at fault.
     fn control_plane_refused(&mut self, answer: Option<Answer>) -> Step {
         let is_error = |answer: &Answer| serde_json::from_slice::<ApiError>(&answer.body).is_ok();
-        match (answer.filter(is_error), self.intent.fault.take()) {
-            (Some(answer), _) if matches!(answer.status, 401 | 403) => Step::Reply(answer.into()),
-            (_, Some(Fault::Request(error))) => error.into(),
-            (Some(answer), _) => retry_later(answer),
-            (None, _) => control_plane_unavailable().into(),
+        match (answer.filter(is_error), self.fault.take()) {
+            (Some(answer), _) if matches!(answer.status, 401 | 403) => self.reply(answer),
+            (_, Some(Fault::Request(error))) => self.reply(error),
+            (Some(answer), _) => self.reply(retry_later(answer)),
+            (None, _) => self.reply(control_plane_unavailable()),
         }
     }
 
-    fn register_failure(&mut self, error: ApiError) -> Step {
-        self.acknowledged = true;
-        self.register(Some(error))
-    }
-
-    fn send(&mut self) -> Step {
-        self.stage = Stage::Sending;
+    /// Sends what may be sent now, and registers the write when there is nothing left to send.
+    pub fn proceed(&mut self) -> Step {
+        if self.stage != Stage::Sending {
+            return Step::Wait;
+        }
         let mut calls = Vec::new();
-        for part in std::mem::take(&mut self.intent.parts) {
-            let Some(node) = self.routing.table.nodes.get(part.node) else { continue };
-            let outcome = PartOutcome::Missed(if node.up { "no answer" } else { "the node is down" }.into());
-            let shards = part.shards.iter().collect();
-            self.sent.push(WritePart { node: node.id.clone(), counted: part.counted, shards, outcome });
-            if !node.up {
-                continue;
-            }
-            let request = NodeRequest {
-                method: part.method,
-                target: part.target,
-                content_type: Some(part.content_type),
-                body: part.body,
-                timeout: self.routing.table.policy.write_timeout(),
-            };
-            if let Some(call) = self.routing.node_call(part.node, &self.head, request) {
-                calls.push((self.sent.len() - 1, call));
+        for lane in self.lanes.values_mut() {
+            while !lane.is_busy
+                && let Some(part) = lane.waiting.pop_front()
+            {
+                let IntendedPart { node, counted, documents, method, target, content_type, body } = part;
+                if self.routing.table.nodes.get(node).is_some_and(|node| !node.up) {
+                    lane.broken.get_or_insert("the node is down".into());
+                }
+                if let Some(reason) = &lane.broken {
+                    self.replicas.miss(node, &documents, reason, false);
+                    continue;
+                }
+                let content_type = Some(content_type).filter(|_| !body.is_empty());
+                let timeout = self.routing.table.policy.write_timeout();
+                let request = NodeRequest { method, target, content_type, body, timeout };
+                let Some(call) = self.routing.node_call(node, &self.head, request) else { continue };
+                calls.push((self.sent.len(), call));
+                self.sent.push(Sent { node, counted, documents, outcome: None });
+                lane.is_busy = true;
             }
         }
-        self.waiting_for = calls.len();
-        self.report.fan_out = calls.len() as u64;
-        if calls.is_empty() { self.all_sent() } else { Step::Call(calls) }
+        self.report.fan_out += calls.len() as u64;
+        if !calls.is_empty() {
+            return Step::Call(calls);
+        }
+        let is_busy = self.lanes.values().any(|lane| lane.is_busy);
+        if self.is_whole && !is_busy { self.all_sent() } else { Step::Wait }
     }
 
     fn sent(&mut self, call: CallId, answer: Option<Answer>) -> Step {
-        let Some(part) = self.sent.get_mut(call) else { return Step::Wait };
-        part.outcome = match answer {
-            Some(answer) if answer.is_success() => match task_uid(&answer.body) {
-                Some(uid) => PartOutcome::Accepted(uid),
-                None => PartOutcome::Missed("an answer without a task".into()),
-            },
-            Some(answer) => {
-                let reason = format!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-                if answer.is_final_refusal() {
-                    self.refusal.get_or_insert(answer);
-                }
-                PartOutcome::Missed(reason)
-            }
-            None => PartOutcome::Missed("no answer".into()),
+        let Some(sent) = self.sent.get_mut(call).filter(|sent| sent.outcome.is_none()) else {
+            return Step::Wait;
         };
-        if matches!(part.outcome, PartOutcome::Missed(_)) {
-            self.report.upstream_failures += 1;
+        let lane = self.lanes.entry((sent.node, sent.counted)).or_default();
+        lane.is_busy = false;
+        let may_be_done = answer.as_ref().is_none_or(may_be_done);
+        let outcome = outcome(answer, &mut self.refusal);
+        match &outcome {
+            PartOutcome::Accepted(_) => self.replicas.accept(sent.node, &sent.documents),
+            PartOutcome::Missed(reason) => {
+                self.replicas.miss(sent.node, &sent.documents, reason, may_be_done);
+                lane.broken = Some(reason.clone());
+                self.report.upstream_failures += 1;
+            }
         }
-        self.waiting_for = self.waiting_for.saturating_sub(1);
-        if self.waiting_for == 0 { self.all_sent() } else { Step::Wait }
+        sent.outcome = Some(outcome);
+        // A client that goes on sending what can't be acknowledged any more is told at once.
+        if !self.is_whole && !self.replicas.can_have_quorum(&self.routing.table) {
+            let error = no_quorum(&self.replicas.reasons(&self.routing.table));
+            return self.finish(Some(Fault::Request(error)));
+        }
+        self.proceed()
     }
 
     fn all_sent(&mut self) -> Step {
-        self.acknowledged = has_quorum(&self.routing.table, &self.sent);
-        self.report.degraded = self.sent.iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)));
-        // A write of which some node has a part is registered even if it failed: the other owners missed it.
-        if self.acknowledged || self.someone_missed_what_another_has() {
-            self.register(None)
-        } else {
-            self.not_acknowledged()
+        let table = &self.routing.table;
+        self.report.degraded = self.replicas.is_any_short();
+        match self.fault.take() {
+            None if self.replicas.has_quorum(table) => self.register(true, None),
+            None => {
+                let error = no_quorum(&self.replicas.reasons(table));
+                let refusal = self.refusal.take().map(hide::in_error);
+                self.break_off(error, refusal)
+            }
+            Some(Fault::Request(error)) => self.break_off(error, None),
+            Some(Fault::Task(error)) => self.register_failure(error),
         }
     }
 
-    fn someone_missed_what_another_has(&self) -> bool {
-        left_behind(&self.sent).iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)))
+    /// Refuses a write that nodes have perhaps taken parts of, in a node's own words if it refused it.
+    fn break_off(&mut self, error: ApiError, refusal: Option<Reply>) -> Step {
+        let table = &self.routing.table;
+        if self.is_streamed && self.replicas.accepted(table) > 0 {
+            let error = self.incomplete(error);
+            self.refuses = Some(error.clone().into());
+            return self.register(true, Some(error));
+        }
+        let is_untold = !self.replicas.behind(table).is_empty();
+        let reply = refusal.unwrap_or_else(|| error.into());
+        if !is_untold {
+            return self.reply(reply);
+        }
+        self.refuses = Some(reply);
+        self.register(false, None)
     }
 
-    fn register(&mut self, error: Option<ApiError>) -> Step {
-        self.stage = Stage::Registering;
-        let message = RegisterWrite {
-            index: self.intent.index.clone(),
-            kind: self.intent.kind,
-            epoch: self.routing.table.epoch,
-            acknowledged: self.acknowledged,
-            received_documents: self.intent.received_documents,
-            provided_ids: self.intent.provided_ids,
-            parts: left_behind(&self.sent),
-            error,
+    fn register_failure(&mut self, error: ApiError) -> Step {
+        let error = match self.replicas.accepted(&self.routing.table) {
+            0 => error,
+            _ => self.incomplete(error),
         };
-        Step::Call(vec![(0, self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message))])
+        self.register(true, Some(error))
+    }
+
+    /// The error of a task of which a part was done.
+    fn incomplete(&self, error: ApiError) -> ApiError {
+        let accepted = self.replicas.accepted(&self.routing.table);
+        let message = format!(
+            "{} The write was sent to the nodes in parts: {accepted} of its documents had been accepted by then, and \
+             stay. Send all of it again.",
+            error.message
+        );
+        ApiError { message, ..error }
+    }
+
+    fn registration(&self, acknowledged: bool, error: Option<ApiError>) -> RegisterWrite {
+        let accepted = self.sent.iter().filter_map(|sent| {
+            let node = self.routing.table.nodes.get(sent.node)?;
+            let outcome =
+                sent.outcome.clone().filter(|outcome| matches!(outcome, PartOutcome::Accepted(_)))?;
+            let shards = sent.documents.shards().collect();
+            Some(WritePart { node: node.id.clone(), counted: sent.counted, shards, outcome })
+        });
+        RegisterWrite {
+            index: self.subject.index.clone(),
+            kind: self.subject.kind,
+            epoch: self.routing.table.epoch,
+            acknowledged,
+            details: self.subject.details.clone(),
+            custom_metadata: self.subject.custom_metadata.clone(),
+            counted_copies: self.subject.counted_copies,
+            parts: accepted.chain(self.replicas.behind(&self.routing.table)).collect(),
+            error,
+        }
+    }
+
+    fn register(&mut self, acknowledged: bool, error: Option<ApiError>) -> Step {
+        self.stage = Stage::Registering;
+        let message = self.registration(acknowledged, error);
+        let call = self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message);
+        // Should it not be heard, the client is told that its write is not acknowledged: then there must be no
+        // task, but what nodes missed must still be known.
+        let only_missed = acknowledged && message.error.is_none();
+        let untold = match only_missed {
+            true => RegisterWrite { acknowledged: false, ..message },
+            false => message,
+        };
+        let tells = untold.acknowledged
+            || untold.parts.iter().any(|part| matches!(part.outcome, PartOutcome::Missed(_)));
+        self.untold = Some(untold).filter(|_| tells);
+        Step::Call(vec![(0, call)])
     }
 
     fn registered(&mut self, answer: Option<Answer>) -> Step {
+        let is_heard = answer.as_ref().is_some_and(|answer| answer.is_success() || answer.status == 409);
+        if is_heard {
+            self.untold = None;
+        }
+        if let Some(reply) = self.refuses.take() {
+            return self.reply(reply);
+        }
         match answer {
-            _ if !self.acknowledged => self.not_acknowledged(),
-            Some(answer) if answer.is_success() => Step::Reply(Reply::json(202, answer.body)),
-            Some(answer) if answer.status == 409 => routing_stale().into(),
+            Some(answer) if answer.is_success() => self.reply(Reply::json(202, answer.body)),
+            Some(answer) if answer.status == 409 => self.reply(routing_stale()),
             answer => self.control_plane_refused(answer),
         }
     }
 
-    fn not_acknowledged(&mut self) -> Step {
-        if let Some(refusal) = self.refusal.take() {
-            return Step::Reply(hide::in_error(refusal));
+    /// See [`Exchange::testament`](crate::exchange::Exchange::testament).
+    pub fn testament(&mut self) -> Option<Call> {
+        if self.stage == Stage::Sending {
+            for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
+                let reason = "the client went away";
+                self.replicas.miss(sent.node, &sent.documents, reason, true);
+                sent.outcome = Some(PartOutcome::Missed(reason.into()));
+            }
+            let is_begun = self.replicas.is_begun();
+            let has_task = self.replicas.accepted(&self.routing.table) > 0;
+            let error = has_task.then(|| self.incomplete(write_interrupted()));
+            self.untold = is_begun.then(|| self.registration(has_task, error));
         }
-        let reasons: Vec<String> = self
-            .sent
-            .iter()
-            .filter_map(|part| match &part.outcome {
-                PartOutcome::Missed(reason) => Some(format!("node {}: {reason}", part.node)),
-                PartOutcome::Accepted(_) => None,
-            })
-            .collect();
-        no_quorum(&reasons.join("; ")).into()
+        self.stage = Stage::Over;
+        let message = self.untold.take()?;
+        Some(self.routing.control_call(&self.head, REGISTER_WRITE_PATH, &message))
     }
 }
 
-fn retry_later(answer: Answer) -> Step {
+fn retry_later(answer: Answer) -> Reply {
     let busy = answer.status == 503 && !answer.headers.iter().any(|(name, _)| name == "retry-after");
     let reply = Reply::from(answer);
-    Step::Reply(if busy { reply.with_header("retry-after", "1") } else { reply })
+    if busy { reply.with_header("retry-after", "1") } else { reply }
 }
 
-fn index_not_found(index: &str) -> ApiError {
-    ApiError::new(404, "index_not_found", ErrorType::InvalidRequest, format!("Index `{index}` not found."))
+/// What a node made of its part. The first refusal that other nodes would repeat is kept.
+fn outcome(answer: Option<Answer>, refusal: &mut Option<Answer>) -> PartOutcome {
+    let Some(answer) = answer else { return PartOutcome::Missed("no answer".into()) };
+    if answer.is_success() {
+        let uid = task_uid(&answer.body);
+        return uid
+            .map_or_else(|| PartOutcome::Missed("an answer without a task".into()), PartOutcome::Accepted);
+    }
+    let reason = format!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    if answer.is_final_refusal() {
+        refusal.get_or_insert(answer);
+    }
+    PartOutcome::Missed(reason)
+}
+
+/// Whether a node may have done what it was asked although this answer names no task: it is none of the node's own, as
+/// where Envoy answers that an answer did not come.
+fn may_be_done(answer: &Answer) -> bool {
+    let never_sent = ["no healthy upstream", "connection failure", "connection timeout", "overflow"];
+    let body = String::from_utf8_lossy(&answer.body);
+    matches!(answer.status, 200..300 | 503 | 504)
+        && serde_json::from_slice::<Value>(&answer.body).is_err()
+        && !never_sent.iter().any(|reason| body.contains(reason))
 }
 
 fn task_uid(body: &[u8]) -> Option<u64> {
@@ -288,52 +484,4 @@ fn task_uid(body: &[u8]) -> Option<u64> {
         task_uid: u64,
     }
     serde_json::from_slice::<Summary>(body).ok().map(|summary| summary.task_uid)
-}
-
-/// The parts as the control plane is to know them: a node missed a shard's documents only where another has them.
-fn left_behind(parts: &[WritePart]) -> Vec<WritePart> {
-    let has = |shard| {
-        parts
-            .iter()
-            .any(|part| matches!(part.outcome, PartOutcome::Accepted(_)) && part.shards.contains(&shard))
-    };
-    let mut known = parts.to_vec();
-    for part in &mut known {
-        if matches!(part.outcome, PartOutcome::Missed(_)) {
-            part.shards.retain(|&shard| has(shard));
-        }
-    }
-    known.retain(|part| !part.shards.is_empty());
-    known
-}
-
-/// Whether of every shard in the parts a quorum of owners in one group enqueued it.
-fn has_quorum(table: &RoutingTable, parts: &[WritePart]) -> bool {
-    let mut written = ShardSet::empty(table.shards);
-    let mut accepted: Vec<ShardSet> = vec![ShardSet::empty(table.shards); table.nodes.len()];
-    for part in parts {
-        part.shards.iter().for_each(|&shard| written.insert(shard));
-        let node = table.nodes.iter().position(|node| node.id == part.node);
-        if let (PartOutcome::Accepted(_), Some(set)) =
-            (&part.outcome, node.and_then(|node| accepted.get_mut(node)))
-        {
-            part.shards.iter().for_each(|&shard| set.insert(shard));
-        }
-    }
-    let has = |node: NodeIndex, shard| accepted.get(node).is_some_and(|set| set.contains(shard));
-    written.iter().all(|shard| {
-        table.groups.iter().any(|group| {
-            let owners = group.owners.get(shard as usize).map_or(&[][..], Vec::as_slice);
-            let count = owners.iter().filter(|&&node| has(node, shard)).count();
-            count >= table.write_quorum(owners.len())
-        })
-    })
-}
-
-/// The owner of a shard whose count of deleted documents is the client's: the first that is up and clean.
-pub fn counting_owner(table: &RoutingTable, shard: crate::shard::ShardId) -> Option<NodeIndex> {
-    let is_good =
-        |&node: &NodeIndex| table.nodes.get(node).is_some_and(|node| node.up) && !table.is_stale(node, shard);
-    let is_up = |&node: &NodeIndex| table.nodes.get(node).is_some_and(|node| node.up);
-    owners(table, shard).find(is_good).or_else(|| owners(table, shard).find(is_up))
 }

@@ -127,6 +127,11 @@ pub trait Question: Sized {
         true
     }
 
+    /// The key to show to the nodes, where it is not the client's own.
+    fn key<'r>(&self, _: &'r Routing) -> Option<&'r str> {
+        None
+    }
+
     /// What to send to a node.
     fn body_for(&self, share: &Share) -> NodeBody;
 

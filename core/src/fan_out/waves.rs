@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::shard_unavailable;
+use crate::error::{ApiError, shard_unavailable};
 use crate::exchange::{Answer, CallId, Reply, Report, RequestHead, Step};
 use crate::fan_out::plan::{Assignment, Plan};
 use crate::fan_out::{Question, Share, Wanted, degraded, list};
@@ -100,7 +100,11 @@ impl<P> Waves<P> {
                 timeout: self.routing.table.policy.read_timeout(),
             };
             let node = share.assignment.node;
-            let Some(call) = self.routing.node_call(node, &self.head, request) else { continue };
+            let Some(mut call) = self.routing.node_call(node, &self.head, request) else { continue };
+            if let Some(key) = question.key(&self.routing) {
+                call.headers.retain(|(name, _)| name != "authorization");
+                call.headers.push(("authorization".into(), format!("Bearer {key}")));
+            }
             calls.push((self.next_call, call));
             self.pending.push((self.next_call, share));
             self.next_call += 1;
@@ -148,7 +152,12 @@ impl<P> Waves<P> {
 
     /// An index that the table knows and the node doesn't: the node has lost it, or does not have it yet.
     fn is_out_of_step<Q: Question<Part = P>>(&self, answer: &Answer, question: &Q) -> bool {
-        answer.status == 404 && question.is_of_known_indexes(&self.routing)
+        // Where the index is not named by the path, it is said with 400.
+        let says_no_index = || {
+            let error = serde_json::from_slice::<ApiError>(&answer.body);
+            error.is_ok_and(|error| error.code == "index_not_found")
+        };
+        matches!(answer.status, 400 | 404) && question.is_of_known_indexes(&self.routing) && says_no_index()
     }
 
     fn fail(&mut self, assignment: Assignment, answer: Option<Answer>) {

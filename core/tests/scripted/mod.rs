@@ -20,6 +20,8 @@ pub enum Mode {
     Up,
     /// It gives no answer.
     Down,
+    /// It does what it is asked and gives no answer.
+    Silent,
     /// It answers 200 with what is no JSON.
     Garbage,
     /// It answers 500.
@@ -42,6 +44,12 @@ pub struct World {
     /// Writes under epochs below this are refused.
     pub retired_below: u64,
     pub registered: Vec<RegisterWrite>,
+    /// The control plane goes away before a write is registered.
+    pub fails_to_register: bool,
+    /// After so many calls to nodes this one behaves otherwise.
+    pub turn: Option<(usize, usize, Mode)>,
+    /// The client goes away after so many pieces of its body and answers to calls.
+    pub leaves_after: Option<usize>,
     /// Answer 400 to what no well-formed request leads to, instead of failing the test.
     pub lenient: bool,
     random: u64,
@@ -79,6 +87,7 @@ impl World {
                 authority: "control".into(),
                 token: "t".into(),
             },
+            node_key: None,
             policy: Policy::default(),
         };
         let new_node = |_| Node { mode: Mode::Up, documents: BTreeMap::new(), tasks: 0 };
@@ -88,6 +97,9 @@ impl World {
             control_plane: Mode::Up,
             retired_below: 0,
             registered: Vec::new(),
+            fails_to_register: false,
+            turn: None,
+            leaves_after: None,
             lenient: false,
             random: seed | 1,
         }
@@ -102,34 +114,65 @@ impl World {
         };
         let mut calls: Vec<(CallId, Call)> = Vec::new();
         let mut rest = body;
+        let mut ended = false;
+        let mut steps = 0;
         loop {
-            let length = (self.draw() % 40 + 1).min(rest.len() as u64) as usize;
-            let (piece, after) = rest.split_at(length);
-            rest = after;
-            match exchange.body(piece, rest.is_empty()) {
-                Step::Reply(reply) => return reply,
-                Step::Call(more) => calls.extend(more),
+            if self.leaves_after == Some(steps) {
+                return self.leave(exchange, calls);
+            }
+            steps += 1;
+            // The body comes while calls are under way.
+            let step = if !ended && (calls.is_empty() || self.draw().is_multiple_of(2)) {
+                let length = (self.draw() % 40 + 1).min(rest.len() as u64) as usize;
+                let (piece, after) = rest.split_at(length);
+                rest = after;
+                ended = rest.is_empty();
+                exchange.body(piece, ended)
+            } else {
+                assert!(!calls.is_empty(), "the exchange waits for nothing");
+                let next = self.draw() as usize % calls.len();
+                let (id, call) = calls.swap_remove(next);
+                let answer = self.answer(&call);
+                exchange.answered(id, answer)
+            };
+            match step {
+                Step::Reply(reply) => {
+                    self.hear(exchange.testament());
+                    return reply;
+                }
+                Step::Call(more) => {
+                    for (_, call) in &more {
+                        let is_write = call.target.split('?').next().unwrap().ends_with("/documents");
+                        let same = |(_, other): &&(CallId, Call)| other.cluster == call.cluster;
+                        assert!(!is_write || !calls.iter().any(|other| same(&other)), "two parts at once");
+                    }
+                    calls.extend(more);
+                }
                 Step::Wait => {}
             }
-            if rest.is_empty() {
-                break;
-            }
         }
-        self.answer_all(exchange, calls)
     }
 
-    fn answer_all(&mut self, mut exchange: Box<dyn Exchange>, mut calls: Vec<(CallId, Call)>) -> Reply {
-        loop {
-            assert!(!calls.is_empty(), "the exchange waits for nothing");
-            let next = self.draw() as usize % calls.len();
-            let (id, call) = calls.swap_remove(next);
-            let answer = self.answer(&call);
-            match exchange.answered(id, answer) {
-                Step::Reply(reply) => return reply,
-                Step::Call(more) => calls.extend(more),
-                Step::Wait => {}
+    /// The client goes away: what is under way is done or not.
+    fn leave(&mut self, mut exchange: Box<dyn Exchange>, calls: Vec<(CallId, Call)>) -> Reply {
+        for (_, call) in calls {
+            if call.cluster != "control" && self.draw().is_multiple_of(2) {
+                self.answer(&call);
             }
         }
+        self.hear(exchange.testament());
+        Reply::json(499, Vec::new())
+    }
+
+    /// The filter goes on until the control plane has heard.
+    fn hear(&mut self, testament: Option<Call>) {
+        let mode = std::mem::replace(&mut self.control_plane, Mode::Up);
+        let fails_to_register = std::mem::take(&mut self.fails_to_register);
+        if let Some(call) = testament {
+            self.answer(&call);
+        }
+        self.control_plane = mode;
+        self.fails_to_register = fails_to_register;
     }
 
     /// A request with a JSON body.
@@ -171,9 +214,21 @@ impl World {
     fn answer(&mut self, call: &Call) -> Option<Answer> {
         let is_control = call.cluster == "control";
         let place = call.cluster.trim_start_matches('n').parse::<usize>().unwrap_or(0);
+        if let (false, Some((calls, node, mode))) = (is_control, &mut self.turn) {
+            match calls.checked_sub(1) {
+                Some(left) => *calls = left,
+                None => self.nodes[*node].mode = *mode,
+            }
+        }
         let mode = if is_control { self.control_plane } else { self.nodes[place].mode };
         match mode {
+            _ if self.fails_to_register && call.target == REGISTER_WRITE_PATH => None,
             Mode::Down => None,
+            Mode::Silent if is_control => None,
+            Mode::Silent => {
+                self.nodes[place].answer(call);
+                None
+            }
             Mode::Garbage => Some(Answer { status: 200, headers: Vec::new(), body: b"<html>{".to_vec() }),
             Mode::Failing => Some(Answer { status: 500, headers: Vec::new(), body: b"{}".to_vec() }),
             Mode::Up if self.lenient && !is_understood(call) => {
@@ -191,7 +246,9 @@ impl World {
         }
         assert_eq!(call.target, REGISTER_WRITE_PATH);
         let register: RegisterWrite = serde_json::from_slice(&call.body).unwrap();
-        if register.epoch < self.retired_below {
+        if register.epoch < self.retired_below && register.acknowledged && register.error.is_none() {
+            // What was missed is remembered all the same.
+            self.registered.push(RegisterWrite { acknowledged: false, ..register });
             return reply(409, &json!({}));
         }
         let uid = self.registered.len();

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod documents;
 pub mod error;
+pub mod features;
 pub mod http;
 pub mod indexes;
 pub mod keys;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::cli::Cli;
+use crate::features::FeatureStore;
 use crate::keys::store::Keys;
 use crate::tasks::queue::Queue;
 
@@ -31,7 +33,8 @@ pub async fn serve(
     let queue = Arc::new(Queue::open(&cli.db_path, cli.max_indexing_threads)?);
     let worker = queue.start()?;
     let keys = Keys::open(&cli.db_path.join("auth"), cli.master_key)?;
-    let router = http::router(Arc::clone(&queue), keys, cli.http_payload_size_limit);
+    let features = FeatureStore::open(&cli.db_path)?;
+    let router = http::router(Arc::clone(&queue), keys, features, cli.http_payload_size_limit);
 
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
     queue.stop();

@@ -50,6 +50,16 @@ struct DeletionByFilter {
     filter: Value,
 }
 
+#[derive(deserr::Deserr)]
+#[deserr(deny_unknown_fields)]
+struct Edition {
+    #[deserr(default)]
+    filter: Option<Value>,
+    #[deserr(default)]
+    context: Option<Value>,
+    function: String,
+}
+
 pub async fn browse(
     State(node): State<Node>,
     IndexUid(uid): IndexUid,
@@ -162,6 +172,36 @@ pub async fn delete_by_filter(
         return Err(ResponseError::new("invalid_document_filter", "Sending an empty filter is forbidden."));
     }
     node.enqueue(Operation::DocumentDeletionByFilter { filter }, Some(&uid), custom_metadata).await
+}
+
+pub async fn edit(
+    State(node): State<Node>,
+    IndexUid(uid): IndexUid,
+    RawQuery(query): RawQuery,
+    payload: Payload,
+) -> Result<Response> {
+    let Deletion { custom_metadata } =
+        request::query(query.as_deref(), &DELETION_PARAMETERS, Domain::Document)?;
+    let Edition { filter, context, function } =
+        request::body(&payload.headers, &payload.bytes, Domain::Document)?;
+    node.features.check_edition()?;
+    if let Err(error) = rhai::Engine::new().compile(&function) {
+        return Err(ResponseError::new("bad_request", error.to_string()));
+    }
+    if let Some(filter) = &filter
+        && filter::parse(filter, "invalid_document_filter")?.is_none()
+    {
+        return Err(ResponseError::new("invalid_document_filter", "Sending an empty filter is forbidden."));
+    }
+    let context = match context {
+        Some(Value::Object(context)) => Some(context),
+        None => None,
+        Some(_) => {
+            let message = "The context must be an object";
+            return Err(ResponseError::new("invalid_document_edition_context", message));
+        }
+    };
+    node.enqueue(Operation::DocumentEdition { filter, context, function }, Some(&uid), custom_metadata).await
 }
 
 pub async fn clear(

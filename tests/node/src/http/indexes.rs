@@ -15,6 +15,7 @@ use super::{IndexUid, Node, Payload};
 use crate::auth::access::Access;
 use crate::auth::invalid_key;
 use crate::error::{ResponseError, Result};
+use crate::indexes::fields::{self, FieldsRequest};
 use crate::tasks::{Operation, Swap, view};
 
 #[derive(deserr::Deserr)]
@@ -145,6 +146,19 @@ pub async fn swap(
         return Err(ResponseError::new("invalid_swap_duplicate_index_found", message));
     }
     node.enqueue(Operation::IndexSwap { swaps }, None, None).await
+}
+
+pub async fn fields(
+    State(node): State<Node>,
+    IndexUid(uid): IndexUid,
+    payload: Payload,
+) -> Result<Json<Value>> {
+    let request: FieldsRequest = request::body(&payload.headers, &payload.bytes, Domain::Fields)?;
+    node.blocking(move |queue| Ok(Json(fields::list(&queue.index(&uid)?, request)?))).await
+}
+
+pub async fn compact(State(node): State<Node>, IndexUid(uid): IndexUid) -> Result<Response> {
+    node.enqueue(Operation::IndexCompaction, Some(&uid), None).await
 }
 
 fn index_view(uid: &str, index: &Index) -> Result<Value> {

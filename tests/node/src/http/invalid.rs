@@ -72,6 +72,12 @@ pub enum Domain {
     Search,
     /// `/indexes/{uid}/facet-search`.
     FacetSearch,
+    /// `/indexes/{uid}/similar`.
+    Similar,
+    /// `/indexes/{uid}/fields`.
+    Fields,
+    /// `/experimental-features`.
+    Instance,
     /// `/swap-indexes`.
     Swap,
     /// `/tasks…`.
@@ -129,6 +135,8 @@ impl<F: Format> Invalid<F> {
                     (Domain::FacetSearch, "facetName") => "missing_facet_search_facet_name".to_string(),
                     (Domain::Swap, "indexes") => "missing_swap_indexes".to_string(),
                     (Domain::Document, "filter") => "missing_document_filter".to_string(),
+                    (Domain::Document, "function") => "missing_document_edition_function".to_string(),
+                    (Domain::Similar, field) => format!("invalid_similar_{}", snake_case(field)),
                     (Domain::Key, field) => format!("missing_api_key_{}", snake_case(field)),
                     _ => "bad_request".to_string(),
                 };
@@ -144,12 +152,26 @@ impl<F: Format> Invalid<F> {
             (Domain::FacetSearch, "exhaustiveFacetCount") => {
                 "invalid_facet_search_exhaustive_facet_count".to_string()
             }
-            (Domain::Search, "queries") => "bad_request".to_string(),
+            (Domain::Search, "queries" | "federation") => "bad_request".to_string(),
+            (
+                Domain::Search,
+                "weight" | "remote" | "queryPosition" | "federationOptions" | "facetsByIndex" | "mergeFacets"
+                | "maxValuesPerFacet",
+            ) => {
+                format!("invalid_multi_search_{}", snake_case(field))
+            }
             (Domain::Task, "batchUids") => "invalid_batch_uids".to_string(),
             (Domain::Document, "primaryKey" | "customMetadata") => {
                 format!("invalid_index_{}", snake_case(field))
             }
             (Domain::Document, "skipCreation") => "invalid_skip_creation".to_string(),
+            (Domain::Document, "context") => "invalid_document_edition_context".to_string(),
+            (Domain::Document, "function") => "invalid_document_edition_function_filter".to_string(),
+            (Domain::Fields, "offset" | "limit") => format!("invalid_index_{field}"),
+            (Domain::Fields, "filter") => "invalid_index_fields_filter".to_string(),
+            (Domain::Fields, field) => format!("invalid_index_fields_filter_{}", snake_case(field)),
+            (Domain::Similar, field) => format!("invalid_similar_{}", snake_case(field)),
+            (Domain::Instance, _) => "bad_request".to_string(),
             (Domain::Search | Domain::FacetSearch, field) => format!("invalid_search_{}", snake_case(field)),
             (Domain::Swap, "rename") => "invalid_swap_rename".to_string(),
             (Domain::Swap, _) => "invalid_swap_indexes".to_string(),

@@ -1,5 +1,6 @@
 //! The HTTP routes.
 
+mod batches;
 mod documents;
 mod indexes;
 pub mod invalid;
@@ -21,6 +22,7 @@ use axum::{Json, Router};
 
 use crate::auth::authenticate;
 use crate::error::{ResponseError, Result};
+use crate::features::FeatureStore;
 use crate::keys::store::Keys;
 use crate::tasks::queue::Queue;
 use crate::tasks::{Operation, view};
@@ -30,22 +32,30 @@ use crate::tasks::{Operation, view};
 struct Node {
     queue: Arc<Queue>,
     keys: Keys,
+    features: Arc<FeatureStore>,
     payload_limit: usize,
 }
 
 /// The routes of the node.
-pub fn router(queue: Arc<Queue>, keys: Keys, payload_limit: usize) -> Router {
+pub fn router(queue: Arc<Queue>, keys: Keys, features: FeatureStore, payload_limit: usize) -> Router {
     Router::new()
         .route("/version", get(system::version))
         .route("/stats", get(system::stats))
         .route("/tasks", get(tasks::list).delete(tasks::delete))
         .route("/tasks/cancel", post(tasks::cancel))
         .route("/tasks/{uid}", get(tasks::get))
+        .route("/batches", get(batches::list))
+        .route("/batches/{uid}", get(batches::get))
+        .route("/experimental-features", get(system::features).patch(system::change_features))
+        .route("/dumps", post(system::dump))
+        .route("/snapshots", post(system::snapshot))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{key}", get(keys::get).patch(keys::update).delete(keys::delete))
         .route("/indexes", get(indexes::list).post(indexes::create))
         .route("/indexes/{uid}", get(indexes::get).patch(indexes::update).delete(indexes::delete))
         .route("/indexes/{uid}/stats", get(system::index_stats))
+        .route("/indexes/{uid}/fields", post(indexes::fields))
+        .route("/indexes/{uid}/compact", post(indexes::compact))
         .route("/swap-indexes", post(indexes::swap))
         .route(
             "/indexes/{uid}/documents",
@@ -53,17 +63,19 @@ pub fn router(queue: Arc<Queue>, keys: Keys, payload_limit: usize) -> Router {
         )
         .route("/indexes/{uid}/documents/fetch", post(documents::fetch))
         .route("/indexes/{uid}/documents/delete-batch", post(documents::delete_batch))
+        .route("/indexes/{uid}/documents/edit", post(documents::edit))
         .route("/indexes/{uid}/documents/delete", post(documents::delete_by_filter))
         .route("/indexes/{uid}/documents/{id}", get(documents::get).delete(documents::delete))
         .merge(settings::routes())
         .route("/indexes/{uid}/search", get(search::get).post(search::post))
         .route("/indexes/{uid}/facet-search", post(search::facet_search))
+        .route("/indexes/{uid}/similar", get(search::similar_get).post(search::similar_post))
         .route("/multi-search", post(search::multi_search))
         .layer(from_fn_with_state(keys.clone(), authenticate))
         .route("/health", get(system::health))
         .layer(DefaultBodyLimit::disable())
         .fallback(async || StatusCode::NOT_FOUND)
-        .with_state(Node { queue, keys, payload_limit })
+        .with_state(Node { queue, keys, features: Arc::new(features), payload_limit })
 }
 
 impl Node {

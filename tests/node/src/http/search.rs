@@ -17,8 +17,10 @@ use crate::auth::access::Access;
 use crate::auth::invalid_key;
 use crate::error::{ResponseError, Result};
 use crate::search::facet_search::{self, FacetSearchRequest, FacetSearchResponse};
+use crate::search::federated::{self, Federation, FederationOptions, Query};
 use crate::search::query::{self, Context, SearchResponse};
 use crate::search::request::SearchRequest;
+use crate::search::similar::{self, SimilarRequest};
 
 pub async fn get(
     State(node): State<Node>,
@@ -69,7 +71,27 @@ pub async fn facet_search(
 struct MultiSearch {
     queries: Vec<Value>,
     #[deserr(default)]
-    federation: Option<Value>,
+    federation: Option<Federation>,
+}
+
+pub async fn similar_get(
+    State(node): State<Node>,
+    IndexUid(uid): IndexUid,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>> {
+    let request = SimilarRequest::from_query(query.as_deref())?;
+    node.blocking(move |queue| Ok(Json(similar::search(&uid, &queue.index(&uid)?, request, &access)?))).await
+}
+
+pub async fn similar_post(
+    State(node): State<Node>,
+    IndexUid(uid): IndexUid,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Result<Json<Value>> {
+    let request = request::body(&payload.headers, &payload.bytes, Domain::Similar)?;
+    node.blocking(move |queue| Ok(Json(similar::search(&uid, &queue.index(&uid)?, request, &access)?))).await
 }
 
 pub async fn multi_search(
@@ -89,10 +111,6 @@ pub async fn multi_search(
 
 async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Json<Value>> {
     let request: MultiSearch = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
-    if request.federation.is_some() {
-        let message = "This node does not serve federated searches.";
-        return Err(ResponseError::new("feature_not_enabled", message));
-    }
     let mut queries: Vec<_> = request
         .queries
         .into_iter()
@@ -100,7 +118,7 @@ async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Jso
         .map(|(number, query)| sub_query(number, query))
         .collect::<Result<_, _>>()
         .map_err(|invalid| invalid.into_error(Domain::Search))?;
-    for (number, (uid, request)) in queries.iter_mut().enumerate() {
+    for (number, SubQuery { uid, request, .. }) in queries.iter_mut().enumerate() {
         if !access.covers(uid) {
             return Err(invalid_key().inside(&format!(".queries[{number}]")));
         }
@@ -108,9 +126,24 @@ async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Jso
     }
     let context = context(&payload.headers);
     node.blocking(move |queue| {
+        if let Some(federation) = request.federation {
+            let queries = queries.into_iter().map(|SubQuery { uid, request, options }| Query {
+                index_uid: uid,
+                request,
+                options: options.unwrap_or_default(),
+            });
+            return Ok(Json(federated::search(queue, queries.collect(), federation, context)?));
+        }
         let mut results = Vec::with_capacity(queries.len());
-        for (number, (uid, request)) in queries.into_iter().enumerate() {
-            let result = queue.index(&uid).and_then(|index| query::search(&uid, &index, &request, context));
+        for (number, SubQuery { uid, request, options }) in queries.into_iter().enumerate() {
+            let result = match options {
+                Some(_) => Err(ResponseError::new(
+                    "invalid_multi_search_federation_options",
+                    "Using `federationOptions` is not allowed in a non-federated search.\n - Hint: remove \
+                     `federationOptions` or add `federation` to the request.",
+                )),
+                None => queue.index(&uid).and_then(|index| query::search(&uid, &index, &request, context)),
+            };
             let result = result.map_err(|error| error.inside(&format!(".queries[{number}]")))?;
             let mut view = json!({ "indexUid": uid });
             if let (Value::Object(view), Value::Object(result)) = (&mut view, serde_json::to_value(result)?) {
@@ -123,8 +156,15 @@ async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Jso
     .await
 }
 
-/// Takes the index uid out of a query of a multi-search; what is left is a search.
-fn sub_query(number: usize, mut query: Value) -> Result<(String, SearchRequest), Invalid<Body>> {
+/// A query of a multi-search.
+struct SubQuery {
+    uid: String,
+    request: SearchRequest,
+    options: Option<FederationOptions>,
+}
+
+/// Takes what only queries of multi-searches have out of one; what is left is a search.
+fn sub_query(number: usize, mut query: Value) -> Result<SubQuery, Invalid<Body>> {
     let queries = ValuePointerRef::Origin.push_key("queries");
     let location = queries.push_index(number);
     let Some(uid) = query.as_object_mut().and_then(|query| query.remove("indexUid")) else {
@@ -132,7 +172,14 @@ fn sub_query(number: usize, mut query: Value) -> Result<(String, SearchRequest),
         return Err(take_cf_content(Invalid::error::<Infallible>(None, missing, location)));
     };
     let Uid(uid) = Deserr::deserialize_from_value(uid.into_value(), location.push_key("indexUid"))?;
-    Ok((uid, Deserr::deserialize_from_value(query.into_value(), location)?))
+    let options = query.as_object_mut().and_then(|query| query.remove("federationOptions"));
+    let options = match options {
+        Some(options) => {
+            Deserr::deserialize_from_value(options.into_value(), location.push_key("federationOptions"))?
+        }
+        None => None,
+    };
+    Ok(SubQuery { uid, request: Deserr::deserialize_from_value(query.into_value(), location)?, options })
 }
 
 fn context(headers: &HeaderMap) -> Context {

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::invalid::Domain;
 use super::request::{self, Parameter};
-use super::{IndexUid, Node};
+use super::{IndexUid, Node, Payload};
 use crate::auth::access::Access;
 use crate::error::Result;
+use crate::features::Features;
 use crate::indexes::stats::{self, StatsQuery};
-use crate::tasks::view;
+use crate::tasks::{Operation, view};
 
 /// The version of Meilisearch whose wire format this is.
 const PKG_VERSION: &str = "1.50.0";
@@ -26,6 +28,23 @@ pub async fn health() -> Json<Value> {
 
 pub async fn version() -> Json<Value> {
     Json(json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": PKG_VERSION }))
+}
+
+pub async fn features(State(node): State<Node>) -> Json<Features> {
+    Json(node.features.get())
+}
+
+pub async fn change_features(State(node): State<Node>, payload: Payload) -> Result<Json<Features>> {
+    let changes = request::body(&payload.headers, &payload.bytes, Domain::Instance)?;
+    Ok(Json(node.features.change(changes)?))
+}
+
+pub async fn dump(State(node): State<Node>) -> Result<Response> {
+    node.enqueue(Operation::DumpCreation, None, None).await
+}
+
+pub async fn snapshot(State(node): State<Node>) -> Result<Response> {
+    node.enqueue(Operation::SnapshotCreation, None, None).await
 }
 
 pub async fn stats(

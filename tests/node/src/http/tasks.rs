@@ -14,15 +14,16 @@ use crate::error::{ResponseError, Result};
 use crate::tasks::filter::{FILTER_PARAMETERS, TaskFilter};
 use crate::tasks::{Operation, TaskId, view};
 
+/// Which part of a list to show.
 #[derive(deserr::Deserr)]
 #[deserr(deny_unknown_fields)]
-struct Window {
+pub struct Window {
     #[deserr(default = 20)]
-    limit: u32,
+    pub limit: u32,
     #[deserr(default)]
-    from: Option<TaskId>,
+    pub from: Option<TaskId>,
     #[deserr(default)]
-    reverse: bool,
+    pub reverse: bool,
 }
 
 const WINDOW_PARAMETERS: [(&str, Parameter); 3] =
@@ -33,15 +34,7 @@ pub async fn list(
     Extension(access): Extension<Access>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>> {
-    let known: Vec<_> = WINDOW_PARAMETERS.into_iter().chain(FILTER_PARAMETERS).collect();
-    let mut filter = request::parameters(query.as_deref(), &known, Domain::Task)?;
-    let mut window = Map::new();
-    for (name, _) in WINDOW_PARAMETERS {
-        window.extend(filter.remove(name).map(|value| (name.to_string(), value)));
-    }
-    let Window { limit, from, reverse } = request::from_parameters(window, Domain::Task)?;
-    let filter: TaskFilter = request::from_parameters(filter, Domain::Task)?;
-
+    let (filter, Window { limit, from, reverse }) = filter_and_window(query.as_deref())?;
     node.blocking(move |queue| {
         let mut tasks = queue.tasks()?;
         // Meilisearch counts what it then does not show.
@@ -59,6 +52,18 @@ pub async fn list(
         Ok(Json(json!({ "results": results, "total": total, "limit": limit, "from": from, "next": next })))
     })
     .await
+}
+
+/// What a list of tasks or batches is asked for.
+pub fn filter_and_window(query: Option<&str>) -> Result<(TaskFilter, Window)> {
+    let known: Vec<_> = WINDOW_PARAMETERS.into_iter().chain(FILTER_PARAMETERS).collect();
+    let mut filter = request::parameters(query, &known, Domain::Task)?;
+    let mut window = Map::new();
+    for (name, _) in WINDOW_PARAMETERS {
+        window.extend(filter.remove(name).map(|value| (name.to_string(), value)));
+    }
+    let window = request::from_parameters(window, Domain::Task)?;
+    Ok((request::from_parameters(filter, Domain::Task)?, window))
 }
 
 pub async fn get(

@@ -1,5 +1,6 @@
 //! The indexes on disk, one LMDB environment each.
 
+pub mod fields;
 pub mod stats;
 
 use std::collections::{HashMap, HashSet};

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::error::{ResponseError, Result};
 
 /// The values of the facets among the documents found.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Facets {
     /// How many documents have each value of each facet.
     pub distribution: BTreeMap<String, IndexMap<String, u64>>,

@@ -89,7 +89,7 @@ pub fn make(
 
 /// The score as Meilisearch 1.50 has it: the similarity of the vectors if there are any, else all the ranks
 /// together, whatever is sorted by between them. (The engine's own score ends where a sort begins.)
-fn ranking_score(details: &[ScoreDetails]) -> f64 {
+pub fn ranking_score(details: &[ScoreDetails]) -> f64 {
     let similarity = details.iter().rev().find_map(|details| match details {
         ScoreDetails::Vector(vector) => Some(vector.similarity.map_or(0.0, f64::from)),
         _ => None,

@@ -51,15 +51,34 @@ enum Page {
     Window { limit: usize, offset: usize, estimated_total_hits: usize },
 }
 
+/// What `Meili-Include-Metadata` asks for.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<String>,
     query_uid: Uuid,
     index_uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     primary_key: Option<String>,
+}
+
+impl Metadata {
+    /// What there is to know of a search.
+    pub fn new(request: &SearchRequest, uid: &str, primary_key: Option<String>) -> Self {
+        Self { query: request.q.clone(), query_uid: Uuid::now_v7(), index_uid: uid.to_string(), primary_key }
+    }
+}
+
+/// The part of what a search finds that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// How many to skip.
+    pub offset: usize,
+    /// How many to give.
+    pub limit: usize,
+    /// Whether all are counted exactly.
+    pub is_exhaustive: bool,
 }
 
 /// What the HTTP request around a search says about it.
@@ -74,23 +93,61 @@ pub struct Context {
 /// Searches an index.
 pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Context) -> Result<SearchResponse> {
     let begun = Instant::now();
+    let rtxn = index.read_txn()?;
+    let window = window(request, max_total_hits(index, &rtxn)?);
+    let (found, semantic_hit_count) = find(uid, index, &rtxn, request, window, scoring_strategy(request))?;
+    let total = found.candidates.len() as usize;
+    let hits = hits::make(
+        index,
+        &rtxn,
+        request,
+        found.matching_words,
+        &found.documents_ids,
+        &found.document_scores,
+    )?;
+    let facets = request.facets.as_ref().map(|facets| facets::count(index, &rtxn, facets, found.candidates));
+    let (facet_distribution, facet_stats) =
+        facets.transpose()?.map(|Facets { distribution, stats }| (distribution, stats)).unzip();
+    let primary_key = index.primary_key(&rtxn)?.map(String::from);
+
+    Ok(SearchResponse {
+        hits,
+        query: request.q.clone().unwrap_or_default(),
+        query_vector: request
+            .vector
+            .clone()
+            .filter(|_| request.retrieve_vectors && semantic_hit_count.is_some()),
+        processing_time_ms: begun.elapsed().as_millis(),
+        page: page(request, total),
+        facet_distribution,
+        facet_stats,
+        request_uid: context.request_uid,
+        metadata: context.with_metadata.then(|| Metadata::new(request, uid, primary_key)),
+        semantic_hit_count,
+    })
+}
+
+/// Finds documents.
+pub fn find(
+    uid: &str,
+    index: &Index,
+    rtxn: &RoTxn,
+    request: &SearchRequest,
+    window: Window,
+    scoring: ScoringStrategy,
+) -> Result<(milli_core::SearchResult, Option<u32>)> {
     request.check_features()?;
     let in_index = |error| ResponseError::in_index(uid, error);
-    let rtxn = index.read_txn()?;
     let filter =
         request.filter.as_ref().map(|filter| filter::parse(filter, "invalid_search_filter")).transpose()?;
-    let max_total_hits =
-        index.pagination_max_total_hits(&rtxn)?.map_or(DEFAULT_MAX_TOTAL_HITS, |max| max as usize);
-    let (offset, limit) = window(request, max_total_hits);
-
-    let mut search = index.search(&rtxn);
+    let mut search = index.search(rtxn);
     search
-        .time_budget(time_budget(index, &rtxn)?)
+        .time_budget(time_budget(index, rtxn)?)
         .terms_matching_strategy(request.matching_strategy.into())
-        .exhaustive_number_hits(request.is_paged())
-        .scoring_strategy(scoring_strategy(request))
-        .offset(offset)
-        .limit(limit);
+        .exhaustive_number_hits(window.is_exhaustive)
+        .scoring_strategy(scoring)
+        .offset(window.offset)
+        .limit(window.limit);
     if let Some(filter) = filter.flatten() {
         search.filter(filter);
     }
@@ -117,49 +174,17 @@ pub fn search(uid: &str, index: &Index, request: &SearchRequest, context: Contex
         search.query(q);
     }
     if ratio > 0.0 {
-        compare_vectors(&mut search, index, &rtxn, request, ratio)?;
+        compare_vectors(&mut search, index, rtxn, request, ratio)?;
     }
-    let (found, semantic_hit_count) = if ratio == 0.0 {
-        (search.execute().map_err(in_index)?, None)
+    if ratio == 0.0 {
+        Ok((search.execute().map_err(in_index)?, None))
     } else if ratio == 1.0 {
         let found = search.execute().map_err(in_index)?;
         let hits = found.document_scores.len() as u32;
-        (found, Some(hits))
+        Ok((found, Some(hits)))
     } else {
-        search.execute_hybrid(ratio).map_err(in_index)?
-    };
-
-    let total = found.candidates.len() as usize;
-    let hits = hits::make(
-        index,
-        &rtxn,
-        request,
-        found.matching_words,
-        &found.documents_ids,
-        &found.document_scores,
-    )?;
-    let facets = request.facets.as_ref().map(|facets| facets::count(index, &rtxn, facets, found.candidates));
-    let (facet_distribution, facet_stats) =
-        facets.transpose()?.map(|Facets { distribution, stats }| (distribution, stats)).unzip();
-    let primary_key = index.primary_key(&rtxn)?.map(String::from);
-
-    Ok(SearchResponse {
-        hits,
-        query: request.q.clone().unwrap_or_default(),
-        query_vector: request.vector.clone().filter(|_| request.retrieve_vectors && ratio > 0.0),
-        processing_time_ms: begun.elapsed().as_millis(),
-        page: page(request, total),
-        facet_distribution,
-        facet_stats,
-        request_uid: context.request_uid,
-        metadata: context.with_metadata.then(|| Metadata {
-            query: request.q.clone(),
-            query_uid: Uuid::now_v7(),
-            index_uid: uid.to_string(),
-            primary_key,
-        }),
-        semantic_hit_count,
-    })
+        search.execute_hybrid(ratio).map_err(in_index)
+    }
 }
 
 /// How long the ranking may take.
@@ -168,8 +193,13 @@ pub fn time_budget(index: &Index, rtxn: &RoTxn) -> Result<TimeBudget> {
     Ok(cutoff.map_or_else(TimeBudget::default, |cutoff| TimeBudget::new(Duration::from_millis(cutoff))))
 }
 
+/// How far one can page in an index.
+pub fn max_total_hits(index: &Index, rtxn: &RoTxn) -> Result<usize> {
+    Ok(index.pagination_max_total_hits(rtxn)?.map_or(DEFAULT_MAX_TOTAL_HITS, |max| max as usize))
+}
+
 /// The offset and the limit that the request asks for, within what the settings allow.
-fn window(request: &SearchRequest, max_total_hits: usize) -> (usize, usize) {
+fn window(request: &SearchRequest, max_total_hits: usize) -> Window {
     let (offset, limit) = if request.is_paged() {
         let limit = request.hits_per_page.unwrap_or(20);
         // There is no page 0: it is empty.
@@ -179,7 +209,7 @@ fn window(request: &SearchRequest, max_total_hits: usize) -> (usize, usize) {
         (request.offset, request.limit)
     };
     let offset = offset.min(max_total_hits);
-    (offset, limit.min(max_total_hits - offset))
+    Window { offset, limit: limit.min(max_total_hits - offset), is_exhaustive: request.is_paged() }
 }
 
 /// Where the hits are among all that were found, of which `maxTotalHits` hides some but uncounts none.

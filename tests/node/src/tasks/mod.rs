@@ -1,5 +1,6 @@
 //! The asynchronous, in-order task queue.
 
+pub mod batches;
 pub mod filter;
 pub mod process;
 pub mod queue;
@@ -116,6 +117,21 @@ pub enum Operation {
     },
     /// Removes all documents.
     DocumentClear,
+    /// Changes documents by a function.
+    DocumentEdition {
+        /// Which documents; all without a filter.
+        filter: Option<Value>,
+        /// What the function may read besides the document.
+        context: Option<Map<String, Value>>,
+        /// The function, in Rhai.
+        function: String,
+    },
+    /// Gives unused space back to the disk. (Nothing to do for this node.)
+    IndexCompaction,
+    /// Writes a dump. (Nothing to do for this node.)
+    DumpCreation,
+    /// Writes a snapshot. (Nothing to do for this node.)
+    SnapshotCreation,
     /// Changes settings.
     SettingsUpdate {
         /// The changes.
@@ -169,7 +185,11 @@ impl Operation {
             Self::DocumentDeletion { .. } | Self::DocumentDeletionByFilter { .. } | Self::DocumentClear => {
                 "documentDeletion"
             }
+            Self::DocumentEdition { .. } => "documentEdition",
             Self::SettingsUpdate { .. } => "settingsUpdate",
+            Self::IndexCompaction => "indexCompaction",
+            Self::DumpCreation => "dumpCreation",
+            Self::SnapshotCreation => "snapshotCreation",
             Self::TaskCancelation { .. } => "taskCancelation",
             Self::TaskDeletion { .. } => "taskDeletion",
         }
@@ -208,6 +228,15 @@ impl Operation {
             Self::DocumentDeletionByFilter { filter } => {
                 json!({ "providedIds": 0, "deletedDocuments": null, "originalFilter": filter.to_string() })
             }
+            Self::DocumentEdition { filter, context, function } => json!({
+                "deletedDocuments": null,
+                "editedDocuments": null,
+                "context": context,
+                "function": function,
+                "originalFilter": filter.as_ref().map(Value::to_string),
+            }),
+            Self::DumpCreation => json!({ "dumpUid": null }),
+            Self::IndexCompaction | Self::SnapshotCreation => Value::Null,
             Self::SettingsUpdate { settings, .. } => serde_json::to_value(settings).unwrap_or_default(),
             Self::TaskCancelation { query, tasks } => {
                 json!({ "matchedTasks": tasks.len(), "canceledTasks": null, "originalFilter": query })
@@ -248,7 +277,9 @@ impl Task {
     pub fn fail(&mut self, error: ResponseError) {
         self.status = Status::Failed;
         self.error = Some(error);
-        for counter in ["indexedDocuments", "deletedDocuments", "canceledTasks", "deletedTasks"] {
+        for counter in
+            ["indexedDocuments", "deletedDocuments", "editedDocuments", "canceledTasks", "deletedTasks"]
+        {
             if let Some(count) = self.details.get_mut(counter) {
                 *count = 0.into();
             }

@@ -8,16 +8,19 @@ use memmap2::Mmap;
 use milli_core::documents::PrimaryKey;
 use milli_core::heed::RwTxn;
 use milli_core::progress::Progress;
-use milli_core::update::new::indexer::{self, DocumentDeletion, DocumentOperation};
+use milli_core::update::new::indexer::{self, DocumentDeletion, DocumentOperation, UpdateByFunction};
 use milli_core::update::{self, ClearDocuments};
-use milli_core::{Filter, Index};
+use milli_core::{Filter, Index, Object};
 use roaring::RoaringBitmap;
+use time::OffsetDateTime;
+use time::macros::format_description;
 use uuid::Uuid;
 
 use super::queue::{Batch, Queue};
 use super::store::TaskStore;
 use super::{AdditionMethod, Operation, Swap, Task};
 use crate::error::{ResponseError, Result};
+use crate::indexes::stats::SizeFormat;
 use crate::search::embedders;
 
 /// What became of a batch.
@@ -157,21 +160,7 @@ impl Queue {
             }
             Operation::DocumentDeletionByFilter { filter } => {
                 let index = self.index(&uid)?;
-                let documents = {
-                    let invalid = |error: milli_core::Error| {
-                        let error = ResponseError::in_index(&uid, error);
-                        if error.code == "invalid_search_filter" {
-                            error.with_code("invalid_document_filter")
-                        } else {
-                            error
-                        }
-                    };
-                    let rtxn = index.read_txn()?;
-                    match Filter::from_json(&filter).map_err(invalid)? {
-                        Some(filter) => filter.evaluate(&rtxn, &index).map_err(invalid)?,
-                        None => RoaringBitmap::new(),
-                    }
-                };
+                let documents = matching(&uid, &index, &filter)?;
                 let deleted = self.delete_documents(&uid, &index, documents)?;
                 task.succeed([("deletedDocuments", deleted)]);
             }
@@ -182,6 +171,32 @@ impl Queue {
                 wtxn.commit()?;
                 task.succeed([("deletedDocuments", deleted)]);
             }
+            Operation::DocumentEdition { filter, context, function } => {
+                let index = self.index(&uid)?;
+                let documents = match filter {
+                    Some(filter) => matching(&uid, &index, &filter)?,
+                    None => index.documents_ids(&*index.read_txn()?)?,
+                };
+                let edited = documents.len();
+                self.edit_documents(&uid, &index, documents, context, function)?;
+                // Meilisearch tells both alike.
+                task.succeed([("deletedDocuments", edited), ("editedDocuments", edited)]);
+            }
+            Operation::IndexCompaction => {
+                let size = SizeFormat::Human.write(self.index(&uid)?.on_disk_size()?);
+                task.details.insert("preCompactionSize".to_string(), size.clone());
+                task.details.insert("postCompactionSize".to_string(), size);
+                task.succeed([]);
+            }
+            Operation::DumpCreation => {
+                let format = format_description!(
+                    "[year repr:full][month repr:numerical][day padding:zero]-[hour padding:zero][minute padding:zero][second padding:zero][subsecond digits:3]"
+                );
+                let uid = OffsetDateTime::now_utc().format(format).map_err(ResponseError::internal)?;
+                task.details.insert("dumpUid".to_string(), uid.into());
+                task.succeed([]);
+            }
+            Operation::SnapshotCreation => task.succeed([]),
             Operation::SettingsUpdate { settings, may_create } => {
                 let index = match self.indexes.find(&self.store, &uid)? {
                     Some(index) => index,
@@ -416,10 +431,61 @@ impl Queue {
         Ok(deleted)
     }
 
+    fn edit_documents(
+        &self,
+        uid: &str,
+        index: &Index,
+        documents: RoaringBitmap,
+        context: Option<Object>,
+        function: String,
+    ) -> Result<()> {
+        let in_index = |error| ResponseError::in_index(uid, error);
+        let mut wtxn = index.write_txn()?;
+        let rtxn = index.read_txn()?;
+        let fields = index.fields_ids_map(&rtxn)?;
+        let mut new_fields = fields.clone();
+        let Some(primary_key) = index.primary_key(&rtxn)?.filter(|_| !documents.is_empty()) else {
+            return Ok(());
+        };
+        let primary_key = PrimaryKey::new_or_insert(primary_key, &mut new_fields)
+            .map_err(|error| in_index(milli_core::Error::from(error)))?;
+        let changes = UpdateByFunction::new(documents, context, function)
+            .into_changes(&primary_key)
+            .map_err(in_index)?;
+        indexer::index(
+            &mut wtxn,
+            index,
+            self.pool()?,
+            self.indexer.grenad_parameters(),
+            &fields,
+            new_fields,
+            None,
+            &changes,
+            embedders::load(index, &rtxn)?,
+            &|| self.is_stopping(),
+            &Progress::default(),
+        )
+        .map_err(in_index)?;
+        Ok(wtxn.commit()?)
+    }
+
     fn pool(&self) -> Result<&milli_core::ThreadPoolNoAbort> {
         self.indexer
             .thread_pool
             .as_ref()
             .ok_or_else(|| ResponseError::internal("the indexing threads are gone"))
+    }
+}
+
+/// The documents that match a filter.
+fn matching(uid: &str, index: &Index, filter: &serde_json::Value) -> Result<RoaringBitmap> {
+    let invalid = |error: milli_core::Error| {
+        let error = ResponseError::in_index(uid, error);
+        if error.code == "invalid_search_filter" { error.with_code("invalid_document_filter") } else { error }
+    };
+    let rtxn = index.read_txn()?;
+    match Filter::from_json(filter).map_err(invalid)? {
+        Some(filter) => filter.evaluate(&rtxn, index).map_err(invalid),
+        None => Ok(RoaringBitmap::new()),
     }
 }

@@ -16,7 +16,7 @@ pub fn task(task: &Task) -> Value {
         "status": task.status,
         "type": task.operation.kind(),
         "canceledBy": task.canceled_by,
-        "details": task.details,
+        "details": (!task.details.is_empty()).then_some(&task.details),
         "error": task.error,
         "duration": duration,
         "enqueuedAt": date(task.enqueued_at),
@@ -52,7 +52,7 @@ pub fn date(date: OffsetDateTime) -> Value {
 }
 
 /// A duration as Meilisearch writes it: seconds alone, at least with nine decimals when there are any.
-fn iso_8601(duration: time::Duration) -> String {
+pub fn iso_8601(duration: time::Duration) -> String {
     let (seconds, nanoseconds) = (duration.whole_seconds(), duration.subsec_nanoseconds());
     let fraction = format!("{nanoseconds:09}");
     match fraction.trim_end_matches('0') {

@@ -49,7 +49,7 @@ impl Case {
     }
 
     /// What comes of it: the answer or, if it makes a task, what becomes of that.
-    async fn outcome(&self, client: Client) -> Value {
+    pub async fn outcome(&self, client: Client) -> Value {
         let asking = self.key.map_or_else(|| client.clone(), |key| client.with_key(key));
         // A content type is what makes the client send a body.
         let answer =

@@ -2,6 +2,7 @@
 
 mod auth;
 mod case;
+mod codes;
 mod cors;
 mod documents;
 mod garbage;

@@ -1,41 +1,39 @@
-//! Finding the documents in a body that comes in pieces.
+//! JSON: an array of documents, one document, or documents one after the other.
 
-use crate::error::{ApiError, ErrorType};
+use super::{DocumentError, malformed};
+use crate::error::ApiError;
 
 /// How deep objects and arrays of a document may be nested. Meilisearch fails the task of a deeper one.
 const DEEPEST: usize = 128;
 
 /// How a body holds its documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Layout {
     /// An array of objects, or one object.
-    Json,
+    Whole,
     /// Objects one after the other.
-    Ndjson,
+    Lines,
 }
 
-impl Format {
+impl Layout {
     fn name(self) -> &'static str {
         match self {
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
+            Layout::Whole => "json",
+            Layout::Lines => "ndjson",
         }
     }
 }
 
-/// Splits a body into the texts of its documents. Holds no more of it than one unfinished document.
-///
-/// It finds where documents begin and end; whether a document is right JSON in itself is for [`super::id::inspect`].
+/// Splits JSON or NDJSON into the texts of its documents. Holds no more of it than one unfinished document.
 #[derive(Debug)]
-pub struct PayloadReader {
-    format: Format,
+pub struct JsonReader {
+    layout: Layout,
     place: Place,
     /// The beginning of a document of which the rest is still to come.
     unfinished: Vec<u8>,
     nesting: Nesting,
     /// Where the text that is not yet handed out begins.
     position: Position,
-    is_empty: bool,
 }
 
 /// What may come next.
@@ -133,17 +131,21 @@ impl Position {
     }
 }
 
-impl PayloadReader {
+impl JsonReader {
     /// A reader before any of the body.
-    pub fn new(format: Format) -> PayloadReader {
-        PayloadReader {
-            format,
+    pub fn new(layout: Layout) -> JsonReader {
+        JsonReader {
+            layout,
             place: Place::Start,
             unfinished: Vec::new(),
             nesting: Nesting::default(),
             position: Position { line: 1, column: 0 },
-            is_empty: true,
         }
+    }
+
+    /// How many bytes it holds.
+    pub fn held(&self) -> usize {
+        self.unfinished.capacity()
     }
 
     /// Takes the next piece and hands out each document that ends in it.
@@ -156,7 +158,6 @@ impl PayloadReader {
         piece: &[u8],
         visit: &mut impl FnMut(&str) -> Result<(), DocumentError>,
     ) -> Result<(), ApiError> {
-        self.is_empty &= piece.is_empty();
         let mut rest = piece;
         while !rest.is_empty() {
             if let Place::InDocument { in_array } = self.place {
@@ -166,14 +167,14 @@ impl PayloadReader {
             let space = rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(rest.len());
             rest = self.skip(rest, space);
             let Some(&byte) = rest.first() else { return Ok(()) };
-            match (self.place, self.format, byte) {
+            match (self.place, self.layout, byte) {
                 (Place::Done, ..) => return Ok(()),
-                (Place::Start, Format::Json, b'[') => self.place = Place::BeforeDocument,
-                (Place::BeforeDocument | Place::AfterDocument, Format::Json, b']') => {
+                (Place::Start, Layout::Whole, b'[') => self.place = Place::BeforeDocument,
+                (Place::BeforeDocument | Place::AfterDocument, Layout::Whole, b']') => {
                     self.place = Place::Done
                 }
                 (Place::AfterDocument, _, b',') => self.place = Place::AfterComma,
-                (Place::BeforeDocument | Place::AfterComma, Format::Json, b'{') => {
+                (Place::BeforeDocument | Place::AfterComma, Layout::Whole, b'{') => {
                     self.place = Place::InDocument { in_array: true };
                     continue;
                 }
@@ -200,7 +201,7 @@ impl PayloadReader {
         in_array: bool,
         visit: &mut impl FnMut(&str) -> Result<(), DocumentError>,
     ) -> Result<&'r [u8], ApiError> {
-        let deepest = if self.format == Format::Json && !in_array { DEEPEST - 1 } else { DEEPEST };
+        let deepest = if self.layout == Layout::Whole && !in_array { DEEPEST - 1 } else { DEEPEST };
         let (length, then) = self.nesting.advance(rest, deepest);
         let (taken, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         if then != Then::End {
@@ -215,10 +216,10 @@ impl PayloadReader {
             }
         }
         self.nesting = Nesting::default();
-        self.place = match (self.format, in_array) {
-            (Format::Json, true) => Place::AfterDocument,
-            (Format::Json, false) => Place::AfterOnly,
-            (Format::Ndjson, _) => Place::BeforeDocument,
+        self.place = match (self.layout, in_array) {
+            (Layout::Whole, true) => Place::AfterDocument,
+            (Layout::Whole, false) => Place::AfterOnly,
+            (Layout::Lines, _) => Place::BeforeDocument,
         };
         let mut unfinished = std::mem::take(&mut self.unfinished);
         let document = match unfinished.is_empty() {
@@ -241,17 +242,13 @@ impl PayloadReader {
     /// Takes the end of the body.
     ///
     /// # Errors
-    /// `missing_payload` if there was no body, `malformed_payload` if it ended too early.
+    /// `malformed_payload` if it ended too early.
     pub fn finish(&self) -> Result<(), ApiError> {
-        if self.is_empty {
-            let message = format!("A {} payload is missing.", self.format.name());
-            return Err(ApiError::new(400, "missing_payload", ErrorType::InvalidRequest, message));
-        }
         let eof = |what: &str| Err(self.malformed_at(&format!("EOF while parsing {what}"), self.position));
-        match (self.place, self.format) {
+        match (self.place, self.layout) {
             (Place::Done | Place::AfterOnly, _) => Ok(()),
-            (Place::Start | Place::BeforeDocument, Format::Ndjson) => Ok(()),
-            (Place::Start, Format::Json) | (Place::AfterComma, _) => eof("a value"),
+            (Place::Start | Place::BeforeDocument, Layout::Lines) => Ok(()),
+            (Place::Start, Layout::Whole) | (Place::AfterComma, _) => eof("a value"),
             (Place::BeforeDocument | Place::AfterDocument, _) => eof("a list"),
             (Place::InDocument { .. }, _) => {
                 let error = serde_json::from_slice::<serde::de::IgnoredAny>(&self.unfinished);
@@ -296,26 +293,10 @@ impl PayloadReader {
     }
 
     fn malformed_with(&self, what: &str) -> ApiError {
-        let message = format!(
+        malformed(&format!(
             "The `{}` payload provided is malformed. `Couldn't serialize document value: {what}`.",
-            self.format.name()
-        );
-        ApiError::new(400, "malformed_payload", ErrorType::InvalidRequest, message)
-    }
-}
-
-/// Why a document was not taken.
-#[derive(Debug)]
-pub enum DocumentError {
-    /// It is no right JSON.
-    Json(serde_json::Error),
-    /// It is refused for what it holds.
-    Refused(ApiError),
-}
-
-impl From<serde_json::Error> for DocumentError {
-    fn from(error: serde_json::Error) -> DocumentError {
-        DocumentError::Json(error)
+            self.layout.name()
+        ))
     }
 }
 
@@ -323,8 +304,8 @@ impl From<serde_json::Error> for DocumentError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
     use crate::documents::id::fields;
+    use crate::documents::payload::{Format, PayloadReader};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -337,7 +318,7 @@ mod tests {
             Ok(())
         };
         let all = body.chunks(piece.max(1)).try_for_each(|piece| reader.push(piece, &mut visit));
-        all.and_then(|()| reader.finish()).map_err(|error| error.message)?;
+        all.and_then(|()| reader.finish(&mut visit)).map_err(|error| error.message)?;
         Ok(documents)
     }
 

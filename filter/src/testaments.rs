@@ -1,0 +1,55 @@
+//! What requests that have ended still have to tell the control plane. The calls of a request end with it, so these are
+//! made by a root context, and made again until they are heard.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+
+use miroir_core::exchange::Call;
+
+use crate::call;
+
+/// How many are told at once.
+const AT_ONCE: usize = 16;
+
+thread_local! {
+    /// Roots come and go with the routing tables; what is to be told outlives them.
+    static LEFT: RefCell<VecDeque<Call>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Leaves something to be told.
+pub fn leave(call: Call) {
+    LEFT.with_borrow_mut(|left| left.push_back(call));
+}
+
+/// Those that a root context is telling, by the host's token.
+#[derive(Default)]
+pub struct Teller(HashMap<u32, Call>);
+
+impl Teller {
+    /// Tells what is left.
+    pub fn tell(&mut self) {
+        while self.0.len() < AT_ONCE {
+            let Some(call) = LEFT.with_borrow_mut(VecDeque::pop_front) else { return };
+            match call::dispatch(&call) {
+                Some(token) => self.0.insert(token, call),
+                None => return leave(call),
+            };
+        }
+    }
+
+    /// Takes the answer to a call of its own.
+    pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize) {
+        let Some(call) = self.0.remove(&token) else { return };
+        // One that is refused would be refused again.
+        let is_heard = call::answer(num_headers, body_size).is_some_and(|answer| answer.status < 500);
+        if !is_heard {
+            leave(call);
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.drain().for_each(|(_, call)| leave(call));
+    }
+}
