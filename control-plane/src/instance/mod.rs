@@ -7,6 +7,8 @@
 pub mod backups;
 pub mod features;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
