@@ -38,7 +38,6 @@ async fn watch_node(
         let answer = probe(&client, Duration::from_millis(config.timeout_ms)).await;
         streak.count(answer.is_ok());
         let verdict = match (up, answer) {
-            // Until the verdict is recorded no change passes the node by: one that comes up holds the lock.
             (Some(true), Err(reason)) if streak.bad >= config.unhealthy_threshold => Some(Err(reason)),
             (None, Err(reason)) => Some(Err(reason)),
             (None, Ok(())) => Some(bring_up(&cluster, &node).await),
@@ -47,6 +46,7 @@ async fn watch_node(
             }
             _ => None,
         };
+        // A node that comes up holds the lock of what all have in common until it takes part in changes of it.
         if let Some(verdict) = verdict {
             up = Some(verdict.is_ok());
             record(&cluster, &node, verdict.as_ref().err().cloned()).await;

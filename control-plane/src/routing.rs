@@ -112,6 +112,9 @@ fn facts(index: &IndexRecord) -> IndexFacts {
             .filter(|names| !names.iter().any(|name| name == "*")),
         ranking_rules: names(&settings["rankingRules"]).unwrap_or(defaults.ranking_rules),
         distinct_attribute: settings["distinctAttribute"].as_str().map(String::from),
+        distinct_is_filterable: names(&settings["filterableAttributes"]).is_some_and(|names| {
+            names.iter().any(|name| name == "*" || settings["distinctAttribute"] == name.as_str())
+        }),
         max_values_per_facet: number(
             &settings["faceting"]["maxValuesPerFacet"],
             defaults.max_values_per_facet,
@@ -162,12 +165,13 @@ mod tests {
             "displayedAttributes": ["title"],
             "rankingRules": ["words", "year:desc"],
             "distinctAttribute": "isbn",
+            "filterableAttributes": ["genre", "isbn"],
             "faceting": {"maxValuesPerFacet": 7, "sortFacetValuesBy": {"*": "alpha", "genre": "count"}},
             "pagination": {"maxTotalHits": 50},
         })));
         assert_eq!(facts.displayed_attributes, Some(vec!["title".into()]));
         assert_eq!(facts.ranking_rules, ["words", "year:desc"]);
-        assert_eq!(facts.distinct_attribute.as_deref(), Some("isbn"));
+        assert_eq!((facts.distinct_attribute.as_deref(), facts.distinct_is_filterable), (Some("isbn"), true));
         assert_eq!(facts.max_values_per_facet, 7);
         assert_eq!(facts.sort_facet_values_by["genre"], FacetOrder::Count);
         assert_eq!(facts.max_total_hits, 50);

@@ -35,6 +35,9 @@ pub fn in_message(message: &str) -> String {
     ];
     let none = "This index does not have configured filterable attributes.";
     let message = alone.iter().fold(message.to_string(), |text, phrase| text.replace(phrase, none));
+    let searchable = format!("Available facet-searchable attributes patterns are: `{TAG_FIELD}`.");
+    let message =
+        message.replace(&searchable, "This index does not have configured facet-searchable attributes.");
     listed.iter().fold(message, |text, phrase| text.replace(phrase, ""))
 }
 
@@ -68,7 +71,9 @@ mod tests {
                 "This index does not have configured filterable attributes.",
             ),
         ];
-        for (shown, expected) in cases {
+        let searchable = "Available facet-searchable attributes patterns are: `_miroir_shard`. To";
+        let none = "This index does not have configured facet-searchable attributes. To";
+        for (shown, expected) in cases.into_iter().chain([(searchable, none)]) {
             assert_eq!(in_message(shown), expected);
         }
     }

@@ -93,6 +93,8 @@ pub struct IndexFacts {
     pub ranking_rules: Vec<String>,
     /// `distinctAttribute`.
     pub distinct_attribute: Option<String>,
+    /// Whether `filterableAttributes` names it, so that it can be asked for as a facet.
+    pub distinct_is_filterable: bool,
     /// `faceting.maxValuesPerFacet`.
     pub max_values_per_facet: usize,
     /// `faceting.sortFacetValuesBy`: `alpha` or `count` by facet name or `*`.
@@ -112,6 +114,7 @@ impl Default for IndexFacts {
                 .map(String::from)
                 .to_vec(),
             distinct_attribute: None,
+            distinct_is_filterable: false,
             max_values_per_facet: 100,
             sort_facet_values_by: BTreeMap::new(),
             max_total_hits: 1000,

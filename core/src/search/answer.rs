@@ -90,6 +90,12 @@ impl NodeAnswer {
         self.members.iter().map(|member| (self.slice(&member.key), self.slice(&member.text)))
     }
 
+    /// Leaves a member out.
+    pub fn remove(&mut self, key: &[u8]) {
+        let body = &self.body;
+        self.members.retain(|member| body.get(member.key.clone()) != Some(key));
+    }
+
     fn slice(&self, place: &Range<usize>) -> &[u8] {
         self.body.get(place.clone()).unwrap_or_default()
     }

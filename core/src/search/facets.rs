@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +48,13 @@ pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &In
         (facet.to_string(), kept.map(|(value, count)| (value.to_string(), count.into())).collect())
     };
     merged.into_iter().map(ordered).collect()
+}
+
+/// How often values of a facet were given by one node more: what the nodes count too often if each counts a value once.
+pub fn repeats(nodes: &[&Distribution], facet: &str) -> u64 {
+    let mut seen = HashSet::new();
+    let values = nodes.iter().filter_map(|node| node.get(facet)).flat_map(Map::keys);
+    values.filter(|value| !seen.insert(normalize(value))).count() as u64
 }
 
 /// The distribution of a node that answers alone: its own, as far as the client may see it.
@@ -151,6 +158,16 @@ mod tests {
         let stats: Stats = serde_json::from_value(stats).unwrap();
         let (a, b) = (distribution(a), distribution(b));
         serde_json::to_string(&merge(&[&a, &b], &stats, candidates, facts)).unwrap()
+    }
+
+    #[test]
+    fn values_that_nodes_have_in_common_are_repeats() {
+        let (a, b) = (json!({"g": {"a": 1, "B": 1}}), json!({"g": {"b": 1, "c": 1}, "h": {"c": 1}}));
+        let (a, b) = (distribution(a), distribution(b));
+        assert_eq!(
+            (repeats(&[&a, &b], "g"), repeats(&[&a, &b, &b], "g"), repeats(&[&a, &b], "x")),
+            (1, 3, 0)
+        );
     }
 
     #[test]

@@ -260,3 +260,149 @@ fn merge_facets(
     let stats: Vec<&Stats> = by_index.values().map(|facets| &facets.stats).collect();
     Some(IndexFacets { distribution: ordered.collect(), stats: facets::merge_stats(&stats) })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::fan_out::Share;
+    use crate::fan_out::plan::Assignment;
+    use crate::routing::Routing;
+    use crate::shard_set::ShardSet;
+    use crate::table::tests::table;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn federation(facts: &[(&str, IndexFacts)], options: Value, queries: Value) -> Federation {
+        let mut table = table(4, 2, 1, 1);
+        table.indexes = facts.iter().map(|(uid, facts)| (uid.to_string(), facts.clone())).collect();
+        let queries = queries.as_array().unwrap().iter().cloned().map(object).collect();
+        Federation::parse(&Routing::new(table), object(options), queries).unwrap()
+    }
+
+    fn share() -> Share {
+        let assignment = Assignment { node: 0, shards: ShardSet::all(4), needs_clause: false };
+        Share { assignment, alone: false }
+    }
+
+    fn answer(federation: &Federation, hits: Vec<Value>, facets: Value) -> FederatedAnswer {
+        let total = hits.len();
+        let body = json!({
+            "hits": hits, "processingTimeMs": 1, "limit": 20, "offset": 0, "estimatedTotalHits": total,
+            "facetsByIndex": facets,
+        });
+        federation.read(&share(), body.to_string().into_bytes()).unwrap()
+    }
+
+    fn merged(federation: &Federation, answers: &[FederatedAnswer]) -> Value {
+        serde_json::from_slice(&federation.merge(answers).unwrap().unwrap()).unwrap()
+    }
+
+    fn hit(id: usize, query: usize, score: f64, weight: f64) -> Value {
+        json!({
+            "id": id,
+            "_federation": {"indexUid": "a", "queriesPosition": query, "weightedRankingScore": score * weight},
+            "_rankingScore": score,
+            "_rankingScoreDetails": {"words": {"order": 0, "score": score}},
+        })
+    }
+
+    fn ids(answer: &Value) -> Vec<u64> {
+        answer["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_u64().unwrap()).collect()
+    }
+
+    fn facets(of_a: Value, of_b: Value) -> Value {
+        json!({"a": {"distribution": {"g": of_a}, "stats": {}}, "b": {"distribution": {"g": of_b}, "stats": {}}})
+    }
+
+    #[test]
+    fn a_value_appears_once_in_all_indexes() {
+        let queries = json!([{"indexUid": "a"}, {"indexUid": "b", "attributesToRetrieve": ["id"]}]);
+        let federation = federation(&[], json!({"distinct": "d"}), queries);
+        let body: Value = serde_json::from_slice(&federation.body(&share())).unwrap();
+        assert_eq!(body["queries"][1]["attributesToRetrieve"], json!(["id", "d"]));
+        let of = |mut hit: Value, d: &str| {
+            hit["d"] = d.into();
+            hit
+        };
+        let first = vec![of(hit(1, 0, 0.9, 1.0), "x"), of(hit(2, 1, 0.5, 1.0), "y")];
+        let second = vec![of(hit(3, 1, 0.8, 1.0), "x"), of(hit(4, 0, 0.7, 1.0), "z")];
+        let answers = [answer(&federation, first, json!({})), answer(&federation, second, json!({}))];
+        let found = merged(&federation, &answers);
+        assert_eq!(ids(&found), [1, 4, 2]);
+        assert_eq!(found["estimatedTotalHits"], json!(3));
+        assert_eq!(found["hits"][2].get("d"), None);
+    }
+
+    #[test]
+    fn facets_are_cut_by_index_and_then_added_up() {
+        let cut = IndexFacts { max_values_per_facet: 2, ..IndexFacts::default() };
+        let facts = [("a", cut), ("b", IndexFacts::default())];
+        let queries = json!([{"indexUid": "a"}, {"indexUid": "b"}]);
+        let options = json!({"mergeFacets": {"maxValuesPerFacet": 2}});
+        let federation = federation(&facts, options, queries);
+        assert!(!String::from_utf8(federation.body(&share())).unwrap().contains("mergeFacets"));
+        let answers = [
+            answer(&federation, vec![], facets(json!({"x": 1, "z": 9}), json!({"y": 1}))),
+            answer(&federation, vec![], facets(json!({"y": 2}), json!({"z": 5}))),
+        ];
+        let found = merged(&federation, &answers);
+        assert_eq!(found["facetDistribution"], json!({"g": {"x": 1, "y": 3}}));
+        assert_eq!(found.get("facetsByIndex"), None);
+    }
+
+    #[test]
+    fn facets_in_two_orders_are_not_made_one() {
+        let mut by_count = IndexFacts::default();
+        by_count.sort_facet_values_by.insert("g".into(), FacetOrder::Count);
+        let facts = [("a", by_count), ("b", IndexFacts::default())];
+        let queries = json!([{"indexUid": "a"}, {"indexUid": "b"}]);
+        let federation = federation(&facts, json!({"mergeFacets": {}}), queries);
+        let answers = [answer(&federation, vec![], facets(json!({"x": 1}), json!({"x": 1})))];
+        assert_eq!(federation.merge(&answers), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_a_list_merges_to_the_list(
+            scored in proptest::collection::vec((0u8..6, 0usize..3, 0usize..3), 0..50),
+            offset in 0usize..15,
+            limit in 0usize..15,
+        ) {
+            const WEIGHTS: [f64; 3] = [1.0, 0.5, 2.0];
+            let query = |place: usize| {
+                let index = ["a", "b", "a"][place];
+                json!({"indexUid": index, "federationOptions": {"weight": WEIGHTS[place]}})
+            };
+            let queries = (0..3).map(query).collect();
+            let federation = federation(&[], json!({"offset": offset, "limit": limit}), queries);
+            let mut hits: Vec<(usize, f64, usize, usize)> = scored
+                .iter()
+                .enumerate()
+                .map(|(id, &(score, query, node))| (id, f64::from(score) / 8.0, query, node))
+                .collect();
+            hits.sort_by(|a, b| {
+                let weighted = |hit: &(usize, f64, usize, usize)| hit.1 * WEIGHTS[hit.2];
+                weighted(b).total_cmp(&weighted(a)).then((a.2, a.3, a.0).cmp(&(b.2, b.3, b.0)))
+            });
+            let answers: Vec<FederatedAnswer> = (0..3)
+                .map(|node| {
+                    let own = hits.iter().filter(|hit| hit.3 == node);
+                    let own = own.map(|&(id, score, query, _)| hit(id, query, score, WEIGHTS[query]));
+                    answer(&federation, own.collect(), json!({}))
+                })
+                .collect();
+            let found = merged(&federation, &answers);
+            let expected: Vec<u64> = hits.iter().skip(offset).take(limit).map(|hit| hit.0 as u64).collect();
+            prop_assert_eq!(ids(&found), expected);
+            prop_assert_eq!(found["estimatedTotalHits"].as_u64(), Some(hits.len() as u64));
+            prop_assert!(found["hits"].as_array().unwrap().iter().all(|hit| hit.get("_rankingScore").is_none()));
+        }
+    }
+}

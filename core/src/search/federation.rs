@@ -66,13 +66,16 @@ impl FederatedQuery {
         Ok(FederatedQuery { search: IndexSearch::parse(routing, &index, query)?, weight, options })
     }
 
-    fn body(&self, share: &Share) -> Value {
+    fn body(&self, share: &Share, distinct: Option<&String>) -> Value {
         let query = &self.search.query;
         let mut body = match share.alone {
             true => query.body_for_only_node(share.clause()),
             false => query.body_for_federation(share.clause()),
         };
         body.insert("indexUid".into(), json!(self.search.index));
+        if let (Some(distinct), false) = (distinct, share.alone) {
+            body.insert("distinct".into(), json!(distinct));
+        }
         if let Some(options) = &self.options {
             body.insert("federationOptions".into(), options.clone());
         }
@@ -115,6 +118,10 @@ impl Federation {
             .map(|query| FederatedQuery::parse(routing, query))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(distinct) = &distinct {
+            // Of both Meilisearch takes one.
+            if queries.iter().any(|query| query.search.query.names_distinct()) {
+                return Err(Unreadable);
+            }
             queries.iter_mut().for_each(|query| query.search.query.set_distinct(distinct));
         }
         Ok(Federation { options, window, distinct, merge_facets, queries })
@@ -134,16 +141,19 @@ impl Federation {
     /// What a node is asked for: all hits from rank 0, with what merging needs, and the facets of each index.
     pub fn body(&self, share: &Share) -> Vec<u8> {
         let mut options = self.options.clone();
-        // What one of them leaves out over all its nodes may come first over all.
+        // What one of them leaves out over all its indexes may come first over all nodes.
         options.remove("mergeFacets");
         if !share.alone {
+            // How many hits repeat a value of another query depends on which are looked at: that is done here.
+            options.remove("distinct");
             let hits = self.hits_per_node();
             match self.window {
                 Window::OffsetLimit { .. } => options.extend(window("offset", 0, "limit", hits)),
                 Window::Page { .. } => options.extend(window("page", 1, "hitsPerPage", hits)),
             }
         }
-        let queries: Vec<Value> = self.queries.iter().map(|query| query.body(share)).collect();
+        let queries: Vec<Value> =
+            self.queries.iter().map(|query| query.body(share, self.distinct.as_ref())).collect();
         json!({ "federation": options, "queries": queries }).to_string().into_bytes()
     }
 

@@ -38,7 +38,13 @@ pub fn merge(query: &SearchQuery, facts: &IndexFacts, found: &[Found]) -> Result
         false => hits.iter().filter(is_semantic).count() as u64,
     };
     let sum = best.answers.iter().map(|answer| answer.total).sum::<u64>();
-    let total = sum.saturating_sub(best.repeats);
+    let distributions: Vec<&Distribution> =
+        best.answers.iter().filter_map(|answer| answer.facets.as_ref()).collect();
+    let repeats = match query.counted_distinct() {
+        Some(distinct) if !is_alone => facets::repeats(&distributions, distinct),
+        _ => best.repeats,
+    };
+    let total = sum.saturating_sub(repeats);
     let totals = Totals { total, semantic_hits, answers: &best.answers, is_alone, query, facts };
     let size = hits.iter().map(|(answer, hit)| answer.hit_text(hit).len()).sum::<usize>() + 512;
     let mut body = ObjectWriter::new(Vec::with_capacity(size));
@@ -197,6 +203,7 @@ impl Totals<'_> {
                 body.value("processingTimeMs", &slowest.unwrap_or(0));
             }
             (b"semanticHitCount", _) => body.value("semanticHitCount", &self.semantic_hits),
+            (b"facetDistribution" | b"facetStats", _) if !self.query.shows_facets() => {}
             (b"facetDistribution", _) => match self.distribution() {
                 Some(distribution) => body.value("facetDistribution", &distribution),
                 None => body.value("facetDistribution", &Value::Null),
@@ -208,7 +215,9 @@ impl Totals<'_> {
 
     fn stats(&self) -> Stats {
         let nodes: Vec<&Stats> = self.answers.iter().filter_map(|answer| answer.stats.as_ref()).collect();
-        facets::merge_stats(&nodes)
+        let mut stats = facets::merge_stats(&nodes);
+        stats.retain(|facet, _| self.shows(facet));
+        stats
     }
 
     fn distribution(&self) -> Option<Distribution> {
@@ -218,8 +227,17 @@ impl Totals<'_> {
         match nodes[..] {
             [] => None,
             [node] if self.is_alone => Some(facets::cut(node, self.facts)),
-            _ => Some(facets::merge(&nodes, &self.stats(), candidates, self.facts)),
+            _ => {
+                let mut merged = facets::merge(&nodes, &self.stats(), candidates, self.facts);
+                merged.retain(|facet, _| self.shows(facet));
+                Some(merged)
+            }
         }
+    }
+
+    /// Whether the client asked for a facet.
+    fn shows(&self, facet: &str) -> bool {
+        self.is_alone || self.query.added_facet() != Some(facet)
     }
 }
 
@@ -298,6 +316,27 @@ mod tests {
         let found = merged(&query, &facts, &lists, &[2, 2]);
         assert_eq!(ids(&found), [1, 4]);
         assert_eq!(found["totalHits"], json!(3));
+    }
+
+    #[test]
+    fn where_the_total_is_exact_the_distinct_values_are_counted_as_a_facet_that_does_not_show() {
+        let facts = IndexFacts::default();
+        let query = query(json!({"hitsPerPage": 1, "distinct": "d", "facets": ["e"]}), &facts);
+        let asked = query.body_for_node(None, &facts);
+        assert_eq!((&asked["hitsPerPage"], &asked["facets"]), (&json!(1), &json!(["e", "d"])));
+        let answer = |values: Value| {
+            let distribution = json!({"d": values, "e": {"x": 1}});
+            let body =
+                json!({"hits": [], "totalHits": 3, "facetDistribution": distribution, "facetStats": {}});
+            let reading =
+                Reading { by_details: false, by_values: false, distinct: Some("d".into()), ranked: true };
+            Found::from(NodeAnswer::read(body.to_string().into_bytes(), &reading).unwrap())
+        };
+        // The third document of each has no value.
+        let found = [answer(json!({"a": 1, "b": 1})), answer(json!({"B": 1, "c": 1}))];
+        let merged: Value = serde_json::from_slice(&merge(&query, &facts, &found).unwrap()).unwrap();
+        assert_eq!(merged["totalHits"], json!(5));
+        assert_eq!(merged["facetDistribution"], json!({"e": {"x": 2}}));
     }
 
     #[test]

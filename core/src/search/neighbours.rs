@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::json::{self, NotJson, ObjectWriter};
 use crate::search::answer::{NodeAnswer, RankedHit};
@@ -48,18 +48,21 @@ pub fn merge(
     found: &[Vec<Found>],
 ) -> Result<Vec<u8>, NotJson> {
     let mut neighbours = Vec::new();
+    // Without a filter all documents are candidates, itself too.
+    let mut is_candidate = !wanted.is_filtered();
     for found in found.iter().flatten() {
         for hit in found.answer.hits() {
-            let Some(similarity) = similarity(hit) else { continue };
             let id = id_of(found.answer.hit_text(hit), &wanted.primary_key).ok_or(NotJson)?;
-            neighbours.push(Neighbour { similarity, id, answer: &found.answer, hit });
+            if id == wanted.id {
+                is_candidate = true;
+            } else if let Some(similarity) = similarity(hit) {
+                neighbours.push(Neighbour { similarity, id, answer: &found.answer, hit });
+            }
         }
     }
     neighbours.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
     let mut seen = HashSet::new();
     neighbours.retain(|neighbour| seen.insert(neighbour.id.clone()));
-    let is_candidate = seen.contains(&wanted.id);
-    neighbours.retain(|neighbour| neighbour.id != wanted.id);
 
     let candidates = found.iter().filter_map(|answers| answers.first()).map(|found| found.answer.total);
     let mut total = candidates.sum::<u64>().saturating_sub(is_candidate.into());
@@ -97,6 +100,16 @@ fn similarity(hit: &RankedHit) -> Option<f64> {
     rules.iter().any(|rule| matches!(rule, Rule::Similarity(Some(_)))).then_some(rank.score)
 }
 
+/// Adds a member to the object that a text ends with.
+fn with_member(mut text: Vec<u8>, key: &str, value: &Value) -> Vec<u8> {
+    text.pop();
+    if !text.ends_with(b"{") {
+        text.push(b',');
+    }
+    text.extend_from_slice(format!("\"{key}\":{value}}}").as_bytes());
+    text
+}
+
 fn write(
     wanted: &SimilarQuery,
     facts: &IndexFacts,
@@ -105,7 +118,8 @@ fn write(
 ) -> Result<(), NotJson> {
     let view = HitView {
         score: wanted.shows_score,
-        details: wanted.shows_details,
+        // Those of the search tell of custom ranking rules too.
+        details: false,
         without: wanted.adds_primary_key.then(|| wanted.primary_key.clone()),
         displayed: facts.displayed_attributes.clone(),
     };
@@ -116,6 +130,10 @@ fn write(
             text.push(b',');
         }
         text = view.write(neighbour.answer.hit_text(neighbour.hit), text)?;
+        if wanted.shows_details {
+            let details = json!({ "vectorSort": { "order": 0, "similarity": neighbour.similarity } });
+            text = with_member(text, "_rankingScoreDetails", &details);
+        }
     }
     text.push(b']');
     *out = text;

@@ -67,6 +67,8 @@ pub struct SearchQuery {
     pub window: Window,
     /// The attribute of which each value may appear once: the request's, else the index's.
     pub distinct: Option<String>,
+    /// Whether nodes give the distinct attribute as a facet.
+    distinct_is_facet: bool,
     shows_score: bool,
     shows_details: bool,
     /// Whether the score alone does not order the hits.
@@ -90,6 +92,8 @@ impl SearchQuery {
             Some(Value::String(attribute)) => Some(attribute.clone()),
             Some(_) => return Err(Unreadable),
         };
+        // One of the request's own must be filterable, or nodes refuse it.
+        let distinct_is_facet = !is_absent(body.get("distinct")) || facts.distinct_is_filterable;
         let sorts = match body.get("sort") {
             None | Some(Value::Null) => false,
             Some(Value::Array(rules)) => !rules.is_empty(),
@@ -108,11 +112,17 @@ impl SearchQuery {
             body,
             window,
             distinct,
+            distinct_is_facet,
             shows_score,
             shows_details,
             ranks_by_details: sorts || uses_vectors || has_custom_rule,
             semantic_ratio,
         })
+    }
+
+    /// Whether the client has named the distinct attribute.
+    pub fn names_distinct(&self) -> bool {
+        !is_absent(self.body.get("distinct"))
     }
 
     /// Lets each value of this attribute appear once, whatever was asked for before.
@@ -166,8 +176,32 @@ impl SearchQuery {
             }
         }
         self.add_ranks(&mut body, self.ranks_by_details);
+        if let Some(facet) = self.added_facet() {
+            match body.get_mut("facets") {
+                Some(Value::Array(facets)) => facets.push(json!(facet)),
+                _ => drop(body.insert("facets".into(), json!([facet]))),
+            }
+        }
         add_clause(&mut body, shards);
         body
+    }
+
+    /// The distinct attribute, where its values are counted over all nodes as those of a facet: where the total is to
+    /// be exact.
+    pub fn counted_distinct(&self) -> Option<&str> {
+        let is_exact = matches!(self.window, Window::Page { .. });
+        self.distinct.as_deref().filter(|_| is_exact && self.distinct_is_facet)
+    }
+
+    /// That facet, if the client did not ask for it.
+    pub fn added_facet(&self) -> Option<&str> {
+        let asked = strings(self.body.get("facets")).ok().flatten().unwrap_or_default();
+        self.counted_distinct().filter(|distinct| !asked.contains(distinct) && !asked.contains(&"*"))
+    }
+
+    /// Whether the client asked for facets.
+    pub fn shows_facets(&self) -> bool {
+        !is_absent(self.body.get("facets"))
     }
 
     /// The body for one node of several, as one of the queries of a federated search: with what merging needs.
@@ -207,11 +241,11 @@ impl SearchQuery {
         Some(Halves { semantic: semantic.into(), keyword: (1.0 - semantic).into() })
     }
 
-    /// How many hits a node must return so that the merged list is right. With `distinct` and an exact total all
-    /// of them: only the hits tell which values several nodes have in common.
+    /// How many hits a node must return so that the merged list is right. With `distinct` and an exact total all of
+    /// them where the hits alone tell which values several nodes have in common.
     fn hits_per_node(&self, facts: &IndexFacts) -> usize {
         match (self.window, &self.distinct) {
-            (Window::Page { .. }, Some(_)) => facts.max_total_hits,
+            (Window::Page { .. }, Some(_)) if !self.distinct_is_facet => facts.max_total_hits,
             _ => self.window.ranks(facts.max_total_hits).end,
         }
     }

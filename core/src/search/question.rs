@@ -49,8 +49,13 @@ impl Question for Search {
     }
 
     fn read(&self, share: &Share, body: Vec<u8>) -> Result<Found, NotJson> {
-        let answers = if self.search.asks_twice(share) { results(&body)? } else { vec![body] };
-        self.search.read(share, &mut answers.into_iter())
+        if !self.search.asks_twice(share) {
+            return self.search.read(share, &mut std::iter::once(body));
+        }
+        let mut found = self.search.read(share, &mut results(&body)?.into_iter())?;
+        // The client didn't ask as we did.
+        found.answer.remove(b"indexUid");
+        Ok(found)
     }
 
     fn conclude(self, parts: Vec<(Share, Found)>) -> Result<Conclusion<Search>, NotJson> {

@@ -134,7 +134,13 @@ impl SimilarQuery {
                     body.insert(name.into(), value.clone());
                 }
             }
-            body.insert("limit".into(), json!(if vector.is_some() { self.hits_per_node() } else { 0 }));
+            let hits = match vector {
+                Some(_) => self.hits_per_node(),
+                // The document itself is looked for.
+                None if self.is_filtered() => self.facts.max_total_hits,
+                None => 0,
+            };
+            body.insert("limit".into(), json!(hits));
             if let Some(vector) = vector {
                 body.insert("vector".into(), vector);
                 body.insert("hybrid".into(), json!({ "embedder": self.embedder, "semanticRatio": 1.0 }));
@@ -148,6 +154,11 @@ impl SimilarQuery {
             true => Ok(vec![search(None)?]),
             false => vectors.into_iter().map(|vector| search(Some(vector))).collect(),
         }
+    }
+
+    /// Whether not all documents are candidates.
+    pub fn is_filtered(&self) -> bool {
+        self.body.get("filter").is_some_and(|filter| !filter.is_null())
     }
 
     /// One more than is returned, for the document itself.
@@ -280,7 +291,12 @@ pub fn id_of(document: &[u8], primary_key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::exchange::{Answer, Call, CallId, Exchange, RequestHead, Step};
+    use crate::fan_out::FanOut;
+    use crate::table::tests::table;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -294,5 +310,70 @@ mod tests {
         assert_eq!(of(json!({"e": {"embeddings": [1.0, 2.0]}})), Some(vec![json!([1.0, 2.0])]));
         assert_eq!(of(json!({"other": [1.0]})), Some(vec![]));
         assert_eq!(super::vectors(b"{\"results\":[]}", "e"), Ok(None));
+    }
+
+    fn calls(step: Step) -> Vec<(CallId, Call)> {
+        match step {
+            Step::Call(calls) => calls,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    fn json_answer(body: Value) -> Option<Answer> {
+        Some(Answer { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() })
+    }
+
+    #[test]
+    fn an_owner_tells_the_vector_and_all_nodes_what_is_near() {
+        let mut table = table(4, 2, 1, 1);
+        let facts = IndexFacts { primary_key: Some("id".into()), ..IndexFacts::default() };
+        table.indexes.insert("a".into(), facts);
+        let headers = [("content-type", "application/json"), ("authorization", "Bearer client's")];
+        let head = RequestHead {
+            method: "POST".into(),
+            target: "/indexes/a/similar".into(),
+            headers: headers.map(|(name, value)| (name.to_string(), value.to_string())).to_vec(),
+        };
+        let mut similar = FanOut::<Similar>::new(Arc::new(Routing::new(table)), head, "a".into());
+        let body = json!({"id": 7, "embedder": "e", "limit": 2, "attributesToRetrieve": ["t"]}).to_string();
+
+        let checks = calls(similar.body(body.as_bytes(), true));
+        let [(check, call)] = &checks[..] else { panic!("not one call") };
+        assert_eq!(call.target, "/indexes/a/similar");
+        assert!(call.headers.contains(&("authorization".into(), "Bearer client's".into())));
+        let checked = json!({
+            "hits": [], "id": "7", "processingTimeMs": 1, "limit": 0, "offset": 0, "estimatedTotalHits": 1
+        });
+
+        let fetches = calls(similar.answered(*check, json_answer(checked)));
+        let [(fetch, call)] = &fetches[..] else { panic!("not one call") };
+        assert_eq!(call.target, "/indexes/a/documents/fetch");
+        assert!(call.headers.contains(&("authorization".into(), "Bearer nodes' own".into())));
+        let document = json!({"id": 7, "_vectors": {"e": {"embeddings": [[1.0, 0.0]]}}});
+
+        let searches = calls(similar.answered(*fetch, json_answer(json!({"results": [document]}))));
+        assert_eq!(searches.len(), 2);
+        let asked: Value = serde_json::from_slice(&searches[0].1.body).unwrap();
+        assert_eq!(asked["queries"][0]["vector"], json!([1.0, 0.0]));
+        assert_eq!(asked["queries"][0]["attributesToRetrieve"], json!(["t", "id"]));
+        assert!(searches[0].1.headers.contains(&("authorization".into(), "Bearer client's".into())));
+        let found = |hits: &[(u64, f64)]| {
+            let hit = |&(id, similarity): &(u64, f64)| {
+                let details = json!({"vectorSort": {"order": 0, "similarity": similarity}});
+                json!({"id": id, "t": id, "_rankingScore": similarity, "_rankingScoreDetails": details})
+            };
+            let hits: Vec<Value> = hits.iter().map(hit).collect();
+            json_answer(json!({"results": [{
+                "indexUid": "a", "hits": hits, "query": "", "processingTimeMs": 1, "limit": 3, "offset": 0,
+                "estimatedTotalHits": 10
+            }]}))
+        };
+        assert_eq!(similar.answered(searches[0].0, found(&[(7, 1.0), (1, 0.5)])), Step::Wait);
+        let Step::Reply(reply) = similar.answered(searches[1].0, found(&[(2, 0.9), (3, 0.1)])) else {
+            panic!("no reply")
+        };
+        let reply: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(reply["hits"], json!([{"t": 2}, {"t": 1}]));
+        assert_eq!((&reply["id"], &reply["estimatedTotalHits"]), (&json!("7"), &json!(19)));
     }
 }

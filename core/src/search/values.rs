@@ -58,6 +58,7 @@ struct Detail {
     similarity: Option<f64>,
     distance: Option<f64>,
     value: Option<Value>,
+    matching_words: Option<f64>,
     max_matching_words: Option<f64>,
     max_typo_count: Option<f64>,
     attribute_ranking_order_score: Option<f64>,
@@ -84,8 +85,9 @@ pub fn read(details: &[u8], score: f64) -> Result<Vec<ScoreValue>, NotJson> {
         return Err(NotJson);
     }
     rules.sort_by_key(|(_, detail)| detail.order);
-    // Every word may be as far as 7 from the one before, and as far as 10 from where the query has it.
-    let words = rules.iter().find_map(|(_, detail)| detail.max_matching_words).unwrap_or(1.0).max(1.0);
+    // Of the words that are left each may be as far as 3 from the one before, and as far as 10 from its place.
+    let left = |(name, detail): &(String, Detail)| detail.matching_words.filter(|_| name == "words");
+    let words = rules.iter().find_map(left).unwrap_or(1.0).max(1.0);
     let parts: Vec<Part> = rules.into_iter().map(|(name, detail)| part(name, detail)).collect();
     let groups = parts.chunk_by(|a, b| matches!((a, b), (Part::Rank(..), Part::Rank(..))));
     let scores = groups.clone().filter(|group| matches!(group.first(), Some(Part::Rank(..)))).count();
@@ -122,7 +124,7 @@ fn rank(name: &str, detail: &Detail, words: f64) -> Rank {
     let ranks = match name {
         "words" => detail.max_matching_words.unwrap_or(1.0),
         "typo" => detail.max_typo_count.unwrap_or(0.0) + 1.0,
-        "proximity" => 7.0 * (words - 1.0) + 1.0,
+        "proximity" => 3.0 * (words - 1.0) + 1.0,
         "attribute" => attribute_ranks(detail) * (10.0 * words + 1.0),
         "wordPosition" => 10.0 * words + 1.0,
         "exactness" => 3.0 * detail.max_matching_words.map_or(1.0, |words| words + 1.0),

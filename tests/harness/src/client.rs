@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -76,6 +76,16 @@ impl Client {
     /// The same client with another key.
     pub fn with_key(&self, key: &str) -> Client {
         Client { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// The same client, which sends this header too.
+    ///
+    /// # Errors
+    /// If HTTP doesn't allow it.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Result<Client> {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value.parse()?)]);
+        let http = reqwest::Client::builder().default_headers(headers).build()?;
+        Ok(Client { http, ..self.clone() })
     }
 
     /// The server's URL.

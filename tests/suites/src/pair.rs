@@ -92,7 +92,7 @@ impl Drop for InUse {
 }
 
 /// Where two values begin to differ, and how.
-fn first_difference(ours: &Value, single: &Value) -> Option<String> {
+pub fn first_difference(ours: &Value, single: &Value) -> Option<String> {
     let at = |place: &dyn std::fmt::Display, deeper: String| format!(".{place}{deeper}");
     match (ours, single) {
         (Value::Object(left), Value::Object(right)) if left.len() == right.len() => {

@@ -194,53 +194,51 @@ async fn what_miroir_does_not_do_is_refused_with_what_to_do_instead() {
 #[tokio::test]
 async fn a_method_that_a_route_does_not_have_is_refused_as_on_one_node() {
     let pair = PAIR.get().await;
-    for path in [
-        "/indexes",
-        "/indexes/a",
-        "/indexes/a/settings",
-        "/indexes/a/settings/stop-words",
-        "/indexes/a/stats",
-        "/stats",
-        "/tasks",
-        "/tasks/1",
-        "/keys",
-        "/keys/a",
-        "/experimental-features",
-        "/dumps",
-        "/snapshots",
-        "/webhooks",
-        "/webhooks/a",
-        "/dynamic-search-rules",
-        "/dynamic-search-rules/a",
-        "/render-template",
-        "/network",
-        "/export",
-        "/logs/stream",
-        "/logs/stderr",
-        "/chats",
-        "/chats/a/settings",
-        "/metrics",
-        "/nowhere",
+    for (path, has) in [
+        ("/indexes", "GET POST"),
+        ("/indexes/a", "GET PATCH DELETE"),
+        ("/indexes/a/settings", "GET PATCH DELETE"),
+        ("/indexes/a/settings/stop-words", "GET PUT DELETE"),
+        ("/indexes/a/stats", "GET"),
+        ("/stats", "GET"),
+        ("/tasks", "GET DELETE"),
+        ("/tasks/1", "GET"),
+        ("/keys", "GET POST"),
+        ("/keys/a", "GET PATCH DELETE"),
+        ("/experimental-features", "GET PATCH"),
+        ("/dumps", "POST"),
+        ("/snapshots", "POST"),
+        ("/webhooks", "GET POST"),
+        ("/webhooks/a", "GET PATCH DELETE"),
+        ("/dynamic-search-rules", "POST DELETE"),
+        ("/dynamic-search-rules/a", "GET PATCH DELETE"),
+        ("/render-template", "POST"),
+        ("/network", "GET PATCH"),
+        ("/network/control", "POST"),
+        ("/export", "POST"),
+        ("/logs/stream", "POST DELETE"),
+        ("/logs/stderr", "POST"),
+        ("/chats", "GET"),
+        ("/chats/a/settings", "GET PATCH DELETE"),
+        ("/metrics", "GET"),
     ] {
-        for method in ["HEAD", "TRACE", "PUT", "POST", "DELETE", "PATCH", "GET"] {
-            let (ours, single) = pair
-                .both(async |client| {
-                    // Without a key, lest anything be done.
-                    client
-                        .with_key("")
-                        .send(method.parse().unwrap(), path, None, vec![])
-                        .await
-                        .unwrap()
-                        .status
-                })
-                .await;
-            // The embedded node lacks some routes; it takes no other methods where it has them.
-            if single == 404 && path != "/nowhere" && std::env::var_os("MEILISEARCH_BIN").is_none() {
+        for method in ["HEAD", "PUT", "POST", "DELETE", "PATCH", "GET"] {
+            if has.contains(method) {
                 continue;
             }
-            assert_eq!(ours, single, "{method} {path}");
+            let send = async |client: Client| {
+                let answer = client.send(method.parse().unwrap(), path, None, vec![]).await.unwrap();
+                (answer.status, answer.text())
+            };
+            let (ours, single) = pair.both(send).await;
+            assert_eq!(ours, (405, String::new()), "{method} {path}");
+            // The embedded node lacks some routes, and takes HEAD for GET, which Meilisearch doesn't.
+            if std::env::var_os("MEILISEARCH_BIN").is_some() {
+                assert_eq!(single, ours, "{method} {path}");
+            }
         }
     }
+    pair.same(async |client| client.get("/nowhere").await.unwrap().status).await;
 }
 
 #[tokio::test]

@@ -161,7 +161,6 @@ async fn what_is_wrong_is_refused_as_on_one_node() {
         ("POST", "/keys", None),
         ("PUT", "/keys", Some(&named)),
         ("DELETE", "/keys", None),
-        ("HEAD", "/keys", None),
         ("POST", "/keys/nothing", Some(&named)),
     ] {
         pair.same(async |client| outcome(&client, method, path, body).await).await;

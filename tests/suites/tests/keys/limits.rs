@@ -98,13 +98,13 @@ async fn each_route_takes_the_keys_that_it_takes_on_one_node() {
     for (number, (method, path, body, action)) in (300..).zip(routes()) {
         let of_action =
             pair.both(async |client| create_key(&client, number, &[action], &["*"]).await).await.0;
-        let all = keys.iter().chain(std::iter::once(&("its action", of_action)));
+        let all = keys.iter().cloned().chain([("its action", of_action)]);
         let of_single = pair.single.client().send(method.parse().unwrap(), path, None, vec![]).await.unwrap();
         if of_single.status == 404 && of_single.body.is_empty() {
             lacking.push(path);
             continue;
         }
-        for (what, key) in all.cloned().collect::<Vec<_>>() {
+        for (what, key) in all {
             let both = pair.both(async |client| {
                 let mut outcome = outcome(&client.with_key(&key), method, path, body.as_ref()).await;
                 let refused = [401, 403].iter().any(|status| outcome["status"] == *status);

@@ -74,14 +74,19 @@ impl Query {
         one_page
     }
 
-    /// Whether the engine guesses totals and facets: what a threshold or a distinct attribute leaves out it may count
-    /// where it stops because the page is full, or does not begin because the page is beyond the end or there is none.
+    /// Whether the engine guesses totals and facets. What a threshold leaves out it may count where it stops because the
+    /// page is full, and what a distinct attribute leaves out it counts exactly only where pages are numbered. It does not
+    /// begin to count if the page is beyond the end, or if there is none.
     pub fn counts_are_guesses(&self, hits: usize) -> bool {
         let number = |name, default| self.body.get(name).and_then(Value::as_u64).unwrap_or(default);
         let length = number(if self.is_paged() { "hitsPerPage" } else { "limit" }, 20);
+        let is_full = hits as u64 >= length;
         let is_beyond = hits == 0 && (number("offset", 0) > 0 || number("page", 1) != 1);
-        let narrows = ["rankingScoreThreshold", "distinct"].iter().any(|key| self.body.contains_key(*key));
-        narrows && (hits as u64 >= length || is_beyond)
+        let has = |parameter| self.body.contains_key(parameter);
+        match (has("rankingScoreThreshold"), has("distinct") && !self.is_paged()) {
+            (false, false) => false,
+            _ => is_full || is_beyond,
+        }
     }
 
     /// Whether its pages are numbered.
