@@ -140,7 +140,7 @@ async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Jso
                 Some(_) => Err(ResponseError::new(
                     "invalid_multi_search_federation_options",
                     "Using `federationOptions` is not allowed in a non-federated search.\n - Hint: remove \
-                     `federationOptions` or add `federation` to the request.",
+                     `federationOptions` from the query or add `federation` to the request.",
                 )),
                 None => queue.index(&uid).and_then(|index| query::search(&uid, &index, &request, context)),
             };

@@ -348,8 +348,22 @@ fn check(query: &Query, federation: &Federation) -> Result<()> {
         );
         return Err(ResponseError::new("invalid_multi_search_query_facets", message));
     }
+    if request.personalize.is_some() {
+        let message = "Using `.personalize` is not allowed in federated queries.\n - Hint: remove `personalize` from the \
+                       query or remove `federation` from the request\n - Hint: pass `federation.personalize` for \
+                       personalization in federated search";
+        return Err(ResponseError::new("invalid_multi_search_query_personalization", message));
+    }
+    if request.show_performance_details {
+        let message = "Using `.showPerformanceDetails` is not allowed in federated queries.\n - Hint: remove \
+                       `showPerformanceDetails` from the query or remove `federation` from the request";
+        let code = "invalid_multi_search_query_show_performance_details";
+        return Err(ResponseError::new(code, message));
+    }
     if request.distinct.is_some() && federation.distinct.is_some() {
-        let message = "Using `distinct` in both the federation and in the queries is not supported";
+        let message = "Using `distinct` options is not allowed in federated queries when it also appears in \
+                       `.federation.distinct`.\n - Hint: remove `distinct` from the query or remove `federation` from \
+                       the request\n  - Note: `distinct` at the query level is discouraged in federated search.";
         return Err(ResponseError::new("invalid_multi_search_distinct", message));
     }
     Ok(())

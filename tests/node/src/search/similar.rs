@@ -70,7 +70,7 @@ pub fn search(uid: &str, index: &Index, request: SimilarRequest, access: &Access
     let in_index = |error| ResponseError::in_index(uid, error);
     let rtxn = index.read_txn()?;
     let embedders = embedders::load(index, &rtxn)?;
-    let unknown = || in_index(UserError::InvalidSimilarEmbedder(request.embedder.clone()).into());
+    let unknown = || UserError::InvalidSimilarEmbedder(request.embedder.clone());
     let (embedder, _prompt, quantized) = embedders.get(&request.embedder).ok_or_else(unknown)?;
     let mut rule = None;
     access.restrict(uid, &mut rule);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Task;
+use super::{Operation, Task};
 
 /// A task as `/tasks` shows it.
 pub fn task(task: &Task) -> Value {
@@ -16,13 +16,18 @@ pub fn task(task: &Task) -> Value {
         "status": task.status,
         "type": task.operation.kind(),
         "canceledBy": task.canceled_by,
-        "details": (!task.details.is_empty()).then_some(&task.details),
+        "details": task.details,
         "error": task.error,
         "duration": duration,
         "enqueuedAt": date(task.enqueued_at),
         "startedAt": task.started_at.map(date),
         "finishedAt": task.finished_at.map(date),
     });
+    if matches!(task.operation, Operation::SnapshotCreation)
+        && let Some(fields) = view.as_object_mut()
+    {
+        fields.shift_remove("details");
+    }
     with_metadata(&mut view, task);
     view
 }

@@ -330,6 +330,77 @@ async fn several_searches_come_back_from_one_request() {
 }
 
 #[tokio::test]
+async fn the_hits_of_several_searches_are_merged() {
+    let node = node_with_films().await;
+    let queries = json!([
+        { "indexUid": "films", "q": "carol" },
+        { "indexUid": "films", "q": "pi", "federationOptions": { "weight": 0.5 } },
+    ]);
+    let federation =
+        json!({ "facetsByIndex": { "films": ["genres"] }, "mergeFacets": { "maxValuesPerFacet": 1 } });
+    let found = node.post("/multi-search", json!({ "federation": federation, "queries": queries })).await;
+    assert_eq!(ids(&found), [1, 4, 3]);
+    assert_eq!(found["hits"][2]["_federation"]["queriesPosition"], 1);
+    assert_eq!(found["estimatedTotalHits"], 3);
+    assert_eq!(found["facetDistribution"], json!({ "genres": { "Drama": 3 } }));
+
+    let bad = json!({ "federation": {}, "queries": [{ "indexUid": "films", "limit": 1 }] });
+    let error = node.refused(node.request("/multi-search", bad).await, 400).await;
+    assert_eq!(error["code"], "invalid_multi_search_query_pagination");
+}
+
+#[tokio::test]
+async fn documents_near_another_are_found() {
+    let node = Node::start().await;
+    let embedders = json!({ "embedders": { "e": { "source": "userProvided", "dimensions": 2 } } });
+    node.done(node.patch("/indexes/a/settings", embedders).await).await;
+    let documents = json!([
+        { "id": 1, "_vectors": { "e": [1.0, 0.0] } },
+        { "id": 2, "_vectors": { "e": [0.0, 1.0] } },
+        { "id": 3, "_vectors": { "e": [0.8, 0.6] } },
+    ]);
+    node.done(node.post("/indexes/a/documents", documents).await).await;
+    let found = node.get("/indexes/a/similar?id=1&embedder=e").await;
+    assert_eq!(
+        (ids(&found), &found["id"], &found["estimatedTotalHits"]),
+        (vec![&json!(3), &json!(2)], &json!("1"), &json!(2))
+    );
+    let response = node.request("/indexes/a/similar", json!({ "id": 9, "embedder": "e" })).await;
+    assert_eq!(node.refused(response, 400).await["code"], "not_found_similar_id");
+}
+
+#[tokio::test]
+async fn documents_are_edited_by_a_function_once_that_is_switched_on() {
+    let node = node_with_films().await;
+    let edition = json!({ "function": "doc.year += context.years", "context": { "years": 1 }, "filter": "year > 2014" });
+    let response = node.request("/indexes/films/documents/edit", edition.clone()).await;
+    assert_eq!(node.refused(response, 400).await["code"], "feature_not_enabled");
+    node.patch("/experimental-features", json!({ "editDocumentsByFunction": true })).await;
+    let task = node.done(node.post("/indexes/films/documents/edit", edition).await).await;
+    assert_eq!(task["details"]["editedDocuments"], 2);
+    assert_eq!(node.get("/indexes/films/documents/1?fields=year").await, json!({ "year": 2016 }));
+}
+
+#[tokio::test]
+async fn batches_tell_of_their_tasks_and_fields_of_their_use() {
+    let node = node_with_films().await;
+    let batches = node.get("/batches?types=documentAdditionOrUpdate").await;
+    let stats = json!({
+        "totalNbTasks": 1, "status": { "succeeded": 1 }, "types": { "documentAdditionOrUpdate": 1 },
+        "indexUids": { "films": 1 },
+    });
+    assert_eq!((&batches["total"], &batches["results"][0]["stats"]), (&json!(1), &stats));
+    let path = format!("/batches/{}", batches["results"][0]["uid"]);
+    assert_eq!(node.get(&path).await, batches["results"][0]);
+
+    let fields = node.post("/indexes/films/fields", json!({ "filter": { "filterable": true } })).await;
+    let names: Vec<_> =
+        fields["results"].as_array().expect("fields").iter().map(|field| &field["name"]).collect();
+    assert_eq!(names, ["genres", "year"]);
+    assert_eq!(fields["results"][1]["sortable"], json!({ "enabled": true }));
+}
+
+#[tokio::test]
 async fn a_restart_keeps_documents_settings_and_tasks() {
     let node = node_with_films().await;
     let settings = node.get("/indexes/films/settings").await;

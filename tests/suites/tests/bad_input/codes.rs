@@ -239,6 +239,8 @@ const CODES: [&str; 288] = [
     "invalid_document_edition_context",
     "invalid_document_edition_function_filter",
     "edit_documents_by_function_error",
+    "invalid_document_edition_context",
+    "invalid_search_media",
     "invalid_settings_index_chat",
     "invalid_export_url",
     "invalid_export_api_key",
@@ -301,7 +303,8 @@ const CODES: [&str; 288] = [
 ];
 
 /// Codes that no case gives, and why.
-const REASONS: [(&str, &[&str]); 12] = [
+const REASONS: [(&str, &[&str]); 13] = [
+    ("of the way that documents were indexed before 1.50", &["too_many_vectors"]),
     (
         "never given by Meilisearch 1.50 on any route",
         &[
@@ -343,6 +346,8 @@ const REASONS: [(&str, &[&str]); 12] = [
         "given after the feature of another test is switched on: see routes::documents and routes::instance",
         &[
             "edit_documents_by_function_error",
+            "invalid_document_edition_context",
+            "invalid_search_media",
             "render_document_not_found",
             "template_parsing_error",
             "template_rendering_error",
@@ -424,20 +429,16 @@ const REASONS: [(&str, &[&str]); 12] = [
 ];
 
 /// Codes that the embedded node can't give, for what it lacks.
-const REAL_ONLY: [(&str, &str); 31] = [
+const REAL_ONLY: [(&str, &str); 28] = [
     ("invalid_document_geojson_field", "GeoJSON"),
     ("invalid_multi_search_query_ranking_rules", "comparison of ranking rules"),
-    ("invalid_multi_search_query_personalization", "personalization"),
-    ("invalid_multi_search_query_show_performance_details", "measurement of its steps"),
     ("invalid_multi_search_facet_order", "comparison of facet orders"),
-    ("invalid_search_media", "multimodal embedders"),
     ("invalid_search_personalize", "personalization"),
     ("invalid_search_personalize_user_context", "personalization"),
     ("invalid_search_media_and_vector", "multimodal embedders"),
     ("invalid_settings_foreign_keys", "foreign keys"),
     ("invalid_settings_index_chat", "chats"),
     ("payload_too_large", "limit as low as this cluster's"),
-    ("invalid_document_edition_context", "order of checks of its own"),
     ("invalid_webhook_url", "webhooks"),
     ("invalid_webhook_headers", "webhooks"),
     ("invalid_webhook_uuid", "webhooks"),
@@ -456,6 +457,7 @@ const REAL_ONLY: [(&str, &str); 31] = [
     ("invalid_dynamic_search_rule_actions", "dynamic search rules"),
     ("invalid_render_template", "templates to render"),
     ("invalid_render_input", "templates to render"),
+    ("invalid_skip_creation", "updates of documents that are there alone"),
 ];
 
 /// A key that is there.
@@ -592,7 +594,10 @@ fn cases() -> Vec<(&'static str, Case)> {
         ),
         (
             "invalid_vectors_type",
-            Case::post("/indexes/coded_vectors/documents", r#"[{"id":1,"_vectors":1}]"#),
+            Case::post(
+                "/indexes/coded_vectors/documents",
+                r#"[{"id":1,"_vectors":{"e":{"regenerate":"x"}}}]"#,
+            ),
         ),
         ("invalid_document_id", Case::post("/indexes/coded/documents", r#"[{"id":"a b"}]"#)),
         ("invalid_document_ids", Case::post("/indexes/coded/documents/fetch", r#"{"ids":["a b"]}"#)),
@@ -767,7 +772,6 @@ fn cases() -> Vec<(&'static str, Case)> {
         ),
         ("invalid_search_locales", Case::post("/indexes/coded/search", r#"{"locales":["x"]}"#)),
         ("invalid_search_vector", Case::post("/indexes/coded/search", r#"{"vector":1}"#)),
-        ("invalid_search_media", Case::post("/indexes/coded/search", r#"{"media":1}"#)),
         ("invalid_search_personalize", Case::post("/indexes/coded/search", r#"{"personalize":1}"#)),
         (
             "invalid_search_personalize_user_context",
@@ -975,17 +979,6 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("task_not_found", Case::get("/tasks/99999999")),
         ("batch_not_found", Case::get("/batches/99999999")),
         (
-            "too_many_vectors",
-            Case::post(
-                "/indexes/coded_vectors/documents",
-                r#"[{"id":1,"_vectors":{"e":[[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0],[1.0,0.0]]}}]"#,
-            ),
-        ),
-        (
-            "invalid_document_edition_context",
-            Case::post("/indexes/coded/documents/edit", r#"{"function":"1","context":1}"#),
-        ),
-        (
             "invalid_document_edition_function_filter",
             Case::post("/indexes/coded/documents/edit", r#"{"function":1}"#),
         ),
@@ -1044,7 +1037,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         ),
         (
             "invalid_dynamic_search_rule_priority",
-            Case::post("/dynamic-search-rules/r", r#"{"priority":{}}"#).with_method(Method::PATCH),
+            Case::post("/dynamic-search-rules/r", r#"{"precedence":{}}"#).with_method(Method::PATCH),
         ),
         (
             "invalid_dynamic_search_rule_active",
@@ -1052,7 +1045,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         ),
         (
             "invalid_dynamic_search_rule_conditions",
-            Case::post("/dynamic-search-rules/r", r#"{"conditions":{}}"#).with_method(Method::PATCH),
+            Case::post("/dynamic-search-rules/r", r#"{"conditions":1}"#).with_method(Method::PATCH),
         ),
         (
             "invalid_dynamic_search_rule_actions",
@@ -1095,7 +1088,7 @@ async fn each_code_is_given_where_one_node_gives_it() {
         for (uid, settings) in [
             ("coded_vectors", json!({ "embedders": { "e": { "source": "userProvided", "dimensions": 2 } } })),
             ("coded_quiet", json!({ "facetSearch": false, "filterableAttributes": ["genre"] })),
-            ("coded_geo", json!({ "filterableAttributes": ["_geo"] })),
+            ("coded_geo", json!({ "filterableAttributes": ["_geo", "_geojson"] })),
             (
                 "coded_counted",
                 json!({ "filterableAttributes": ["genre"], "faceting": { "sortFacetValuesBy": { "genre": "count" } } }),
@@ -1106,6 +1099,7 @@ async fn each_code_is_given_where_one_node_gives_it() {
         }
         let document = json!({ "id": 1, "_vectors": { "e": [1.0, 0.0] } });
         client.index("coded_vectors").add_documents(&[document]).await.unwrap();
+        client.index("coded_counted").add_documents(&[json!({ "id": 1, "genre": "g" })]).await.unwrap();
         let key = json!({ "uid": KEY, "actions": ["search"], "indexes": ["*"], "expiresAt": null });
         client.post("/keys", &key).await.unwrap().ok().unwrap();
     })
