@@ -40,6 +40,9 @@ pub struct Cluster {
     pub filter_token: String,
     /// Makes changes of one index follow each other.
     pub index_locks: IndexLocks,
+    /// Makes changes of what the nodes have in common beside indexes follow each other, see
+    /// [`instance`](crate::instance). A node does not come up while one of them is under way.
+    pub instance: Mutex<()>,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
@@ -96,6 +99,7 @@ impl Cluster {
             filter_token,
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
+            instance: Mutex::default(),
             task_registered: Notify::new(),
             envoys: Envoys::default(),
             publishing: Mutex::default(),
@@ -149,6 +153,13 @@ impl Cluster {
             );
         }
         Ok(())
+    }
+
+    /// The nodes that are up, with their clients.
+    pub async fn up_clients(&self) -> Vec<(&str, &NodeClient)> {
+        let up = self.up().await;
+        let clients = self.clients.iter().filter(|(node, _)| up.contains(*node));
+        clients.map(|(node, client)| (node.as_str(), client)).collect()
     }
 
     async fn up(&self) -> BTreeSet<String> {
@@ -257,6 +268,7 @@ async fn build_table(
         stale: &store.stale_replicas().await?,
         indexes: &store.indexes().await?,
         filter_token,
+        node_key: config.master_key.expose(),
         policy: config.policy(),
     }))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::{Cluster, NodeHealth};
@@ -38,6 +38,7 @@ async fn watch_node(
         let answer = probe(&client, Duration::from_millis(config.timeout_ms)).await;
         streak.count(answer.is_ok());
         let verdict = match (up, answer) {
+            // Until the verdict is recorded no change passes the node by: one that comes up holds the lock.
             (Some(true), Err(reason)) if streak.bad >= config.unhealthy_threshold => Some(Err(reason)),
             (None, Err(reason)) => Some(Err(reason)),
             (None, Ok(())) => Some(bring_up(&cluster, &node).await),
@@ -48,7 +49,7 @@ async fn watch_node(
         };
         if let Some(verdict) = verdict {
             up = Some(verdict.is_ok());
-            record(&cluster, &node, verdict).await;
+            record(&cluster, &node, verdict.as_ref().err().cloned()).await;
         }
         if let Some(first_verdict) = first_verdict.take() {
             let _nobody_waits_any_more = first_verdict.send(());
@@ -86,12 +87,11 @@ async fn probe(client: &NodeClient, limit: Duration) -> Result<(), String> {
 }
 
 /// A node that was away may have missed changes of indexes and settings.
-async fn bring_up(cluster: &Cluster, node: &str) -> Result<(), String> {
+async fn bring_up<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuard<'c, ()>, String> {
     reconcile(cluster, node).await.map_err(|error| format!("it can't be brought in step: {error}"))
 }
 
-async fn record(cluster: &Cluster, node: &str, verdict: Result<(), String>) {
-    let reason = verdict.err();
+async fn record(cluster: &Cluster, node: &str, reason: Option<String>) {
     let health = NodeHealth { up: reason.is_none(), reason, since: OffsetDateTime::now_utc() };
     if !replace(&mut *cluster.health.write().await, node, health) {
         return;

@@ -8,6 +8,8 @@ pub mod cluster;
 pub mod config;
 pub mod health;
 pub mod indexes;
+pub mod instance;
+pub mod keys;
 pub mod node_client;
 pub mod reconcile;
 mod routing;
@@ -17,4 +19,5 @@ pub mod store;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+pub mod webhooks;
 pub mod xds;

@@ -1,5 +1,8 @@
 //! A client of one Meilisearch node.
 
+mod instance;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -125,6 +128,7 @@ pub struct NodeIndexStats {
     pub number_of_embeddings: Option<u64>,
     pub number_of_embedded_documents: Option<u64>,
     pub field_distribution: IndexMap<String, u64>,
+    pub internal_database_sizes: BTreeMap<String, u64>,
 }
 
 /// What a node counts in all.
@@ -134,8 +138,6 @@ pub struct NodeIndexStats {
 pub struct NodeStats {
     pub database_size: u64,
     pub used_database_size: u64,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub last_update: Option<OffsetDateTime>,
     pub indexes: IndexMap<String, NodeIndexStats>,
 }
 
@@ -239,7 +241,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`] if it could not be read.
     pub async fn stats(&self) -> Result<NodeStats, NodeError> {
-        self.get("/stats").await
+        self.get("/stats?showInternalDatabaseSizes=true").await
     }
 
     /// What the node counts in one index.
@@ -247,7 +249,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`] if it could not be read.
     pub async fn index_stats(&self, uid: &str) -> Result<NodeIndexStats, NodeError> {
-        self.get(&format!("/indexes/{uid}/stats")).await
+        self.get(&format!("/indexes/{uid}/stats?showInternalDatabaseSizes=true")).await
     }
 
     /// How many documents of an index match a filter.
@@ -259,19 +261,6 @@ impl NodeClient {
         let body = json!({"filter": filter, "limit": 0});
         let page: Page<Value> = self.call(Method::POST, &path, Some(&body)).await?;
         Ok(page.total)
-    }
-
-    /// An API key, by the key itself or its uid; `None` if the node doesn't know it.
-    ///
-    /// # Errors
-    /// [`NodeError`] if it could not be read.
-    pub async fn key(&self, key: &str) -> Result<Option<Value>, NodeError> {
-        let segment: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
-        match self.get(&format!("/keys/{}", segment.replace('+', "%20"))).await {
-            Ok(key) => Ok(Some(key)),
-            Err(error) if error.is_client_error() => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Those of the tasks that the node knows.
@@ -357,16 +346,22 @@ impl NodeClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, NodeError> {
+        let body = self.success(method, path, body).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| NodeError::Garbage { url: self.url.clone(), reason: error.to_string() })
+    }
+
+    /// The body of the answer, which is one of success.
+    async fn success(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, NodeError> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
         let (status, body) = self.send(request).await?;
-        if !status.is_success() {
-            return Err(self.refused(status, &body));
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(self.refused(status, &body)),
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| NodeError::Garbage { url: self.url.clone(), reason: error.to_string() })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

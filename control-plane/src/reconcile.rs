@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::MutexGuard;
 use tracing::info;
 
 use crate::cluster::Cluster;
 use crate::indexes::{bring_in_step, settings::pending_changes};
+use crate::instance;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::StoreError;
 
@@ -14,15 +16,24 @@ const POLL: Duration = Duration::from_millis(50);
 const PENDING_CHANGES: Duration = Duration::from_secs(10);
 const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Brings `node` in step: deletes the indexes that were deleted while it was away, creates those that it lacks,
-/// repairs primary keys and settings, and waits until it has done all that it had accepted. An index that the
-/// cluster does not know is left alone: only what is known to have been deleted here is deleted there.
+/// Brings `node` in step: gives it the cluster's keys, experimental features and search rules, deletes the indexes
+/// that were deleted while it was away, creates those that it lacks, repairs primary keys and settings, and waits
+/// until it has done all that it had accepted. An index that the cluster does not know is left alone: only what is
+/// known to have been deleted here is deleted there.
+///
+/// Returns the lock of [`Cluster::instance`]: what it guards does not change before the caller has let the node
+/// take part in changes.
 ///
 /// # Errors
 /// If the node can't be reached or fails to do what it is asked, or the store fails.
-pub async fn reconcile(cluster: &Cluster, node: &str) -> Result<(), NodeError> {
-    let Some(client) = cluster.clients.get(node) else { return Ok(()) };
+pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuard<'c, ()>, NodeError> {
+    let Some(client) = cluster.clients.get(node) else { return Ok(cluster.instance.lock().await) };
     drain(client).await?;
+    {
+        // First, as settings may need experimental features.
+        let _one_at_a_time = cluster.instance.lock().await;
+        instance::bring_in_step(cluster, node, client).await?;
+    }
     for uid in cluster.store.pending_deletions(node).await? {
         info!(node, index = uid, "deleting an index that was deleted while the node was away");
         let task = client.delete_index(&uid).await?;
@@ -40,7 +51,10 @@ pub async fn reconcile(cluster: &Cluster, node: &str) -> Result<(), NodeError> {
             bring_in_step(cluster, node, client, &index).await?;
         }
     }
-    drain(client).await
+    drain(client).await?;
+    let guard = cluster.instance.lock().await;
+    instance::bring_in_step(cluster, node, client).await?;
+    Ok(guard)
 }
 
 /// Waits until the node has done all that it has accepted up to now.

@@ -32,6 +32,8 @@ pub struct Inputs<'a> {
     pub indexes: &'a BTreeMap<String, IndexRecord>,
     /// What proves to us that a call comes from the filter.
     pub filter_token: &'a str,
+    /// The nodes' master key; empty if they have none.
+    pub node_key: &'a str,
     /// Limits and policies.
     pub policy: Policy,
 }
@@ -71,6 +73,7 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
             authority: CONTROL_PLANE_CLUSTER.into(),
             token: inputs.filter_token.into(),
         },
+        node_key: Some(inputs.node_key.to_owned()).filter(|key| !key.is_empty()),
         policy: inputs.policy,
     }
 }

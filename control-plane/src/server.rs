@@ -23,7 +23,7 @@ use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
-use crate::{api, health};
+use crate::{api, health, instance, webhooks};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
 /// does not tell Envoys that have a good table about nodes it has not asked yet.
@@ -148,5 +148,10 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
     if timeout(FIRST_HEALTH, health::watch(&cluster)).await.is_err() {
         tracing::warn!("not all nodes were found up or down within {FIRST_HEALTH:?}");
     }
-    tokio::join!(xds::follow(cluster.clone(), module, snapshots), poller::run(cluster));
+    tokio::join!(
+        xds::follow(cluster.clone(), module, snapshots),
+        poller::run(cluster.clone()),
+        instance::keep_in_step(&cluster),
+        webhooks::notify::run(&cluster),
+    );
 }

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::node_client::{NodeClient, NodeError, NodeIndexStats, NodeStats};
-use crate::store::StoreError;
+use crate::store::{IndexRecord, StoreError};
 
 /// What all nodes count in all.
 #[derive(Debug, Default)]
@@ -21,7 +21,6 @@ pub struct ClusterStats {
     /// On all disks, copies included.
     pub database_size: u64,
     pub used_database_size: u64,
-    pub last_update: Option<OffsetDateTime>,
     pub indexes: BTreeMap<String, IndexStats>,
 }
 
@@ -35,6 +34,9 @@ pub struct IndexStats {
     pub embeddings: u64,
     pub embedded_documents: u64,
     pub field_distribution: IndexMap<String, u64>,
+    /// On all disks, copies included.
+    pub internal_database_sizes: BTreeMap<String, u64>,
+    pub updated_at: Option<OffsetDateTime>,
 }
 
 /// The stats of the cluster.
@@ -45,27 +47,27 @@ pub async fn cluster(cluster: &Cluster) -> Result<ClusterStats, StoreError> {
     let table = cluster.table();
     let nodes = join_all(up_nodes(cluster, &table).map(|(_, client)| client.stats())).await;
     let nodes: Vec<NodeStats> = nodes.into_iter().filter_map(logged).collect();
-    let uids = cluster.store.indexes().await?.into_keys();
+    let indexes = cluster.store.indexes().await?.into_iter();
     let (table, nodes) = (&*table, &nodes);
-    let indexes = uids.map(|uid| async move {
+    let indexes = indexes.map(|(uid, index)| async move {
         let nodes = nodes.iter().filter_map(|node| node.indexes.get(&uid).cloned()).collect();
         let documents = count_documents(cluster, table, &uid).await;
-        (uid, add_up(documents, nodes))
+        (uid, IndexStats { updated_at: Some(index.updated_at), ..add_up(documents, nodes) })
     });
     Ok(ClusterStats {
         database_size: nodes.iter().map(|node| node.database_size).sum(),
         used_database_size: nodes.iter().map(|node| node.used_database_size).sum(),
-        last_update: nodes.iter().filter_map(|node| node.last_update).max(),
         indexes: join_all(indexes).await.into_iter().collect(),
     })
 }
 
 /// The stats of one index. What nodes don't answer is left out.
-pub async fn index(cluster: &Cluster, uid: &str) -> IndexStats {
+pub async fn index(cluster: &Cluster, index: &IndexRecord) -> IndexStats {
     let table = cluster.table();
-    let nodes = up_nodes(cluster, &table).map(|(_, client)| client.index_stats(uid));
+    let nodes = up_nodes(cluster, &table).map(|(_, client)| client.index_stats(&index.uid));
     let nodes = join_all(nodes).await.into_iter().filter_map(logged).collect();
-    add_up(count_documents(cluster, &table, uid).await, nodes)
+    let stats = add_up(count_documents(cluster, &table, &index.uid).await, nodes);
+    IndexStats { updated_at: Some(index.updated_at), ..stats }
 }
 
 fn up_nodes<'c>(
@@ -120,6 +122,10 @@ fn add_up(documents: u64, nodes: Vec<NodeIndexStats>) -> IndexStats {
         }
     }
     fields.sort_unstable_keys();
+    let mut internal_database_sizes = BTreeMap::new();
+    for (name, size) in nodes.iter().flat_map(|node| &node.internal_database_sizes) {
+        *internal_database_sizes.entry(name.clone()).or_default() += size;
+    }
     let sum = |count: fn(&NodeIndexStats) -> u64| once(nodes.iter().map(count).sum());
     IndexStats {
         documents,
@@ -128,6 +134,8 @@ fn add_up(documents: u64, nodes: Vec<NodeIndexStats>) -> IndexStats {
         embeddings: sum(|node| node.number_of_embeddings.unwrap_or(0)),
         embedded_documents: sum(|node| node.number_of_embedded_documents.unwrap_or(0)),
         field_distribution: fields.into_iter().map(|(field, count)| (field, once(count))).collect(),
+        internal_database_sizes,
+        updated_at: None,
     }
 }
 

@@ -8,7 +8,9 @@ use miroir_core::documents::id::inspect;
 use miroir_core::documents::payload::{Format, PayloadReader};
 use miroir_core::documents::split::Splitter;
 use miroir_core::routing::Routing;
-use miroir_core::search::answer::{NodeAnswer, Reading};
+use miroir_core::search::answer::NodeAnswer;
+use miroir_core::search::hit::Reading;
+use miroir_core::search::index_search::Found;
 use miroir_core::search::merge::merge;
 use miroir_core::search::query::SearchQuery;
 use miroir_core::table::IndexFacts;
@@ -41,7 +43,7 @@ fn answer(node: u64) -> Vec<u8> {
 fn merging(c: &mut Criterion) {
     let bodies: Vec<Vec<u8>> = (0..3).map(answer).collect();
     let facts = IndexFacts::default();
-    let reading = Reading { by_details: false, distinct: None, ranked: true };
+    let reading = Reading { ranked: true, ..Reading::default() };
     let mut group = c.benchmark_group("merge");
     for limit in [20, HITS] {
         let query = json!({"q": "x", "limit": limit});
@@ -52,9 +54,9 @@ fn merging(c: &mut Criterion) {
             b.iter_batched(
                 || bodies.clone(),
                 |bodies| {
-                    let answers: Vec<NodeAnswer> =
-                        bodies.into_iter().filter_map(|body| NodeAnswer::read(body, &reading).ok()).collect();
-                    black_box(merge(&query, &facts, &answers)).map(|body| body.len())
+                    let answers = bodies.into_iter().filter_map(|body| NodeAnswer::read(body, &reading).ok());
+                    let found: Vec<Found> = answers.map(Found::from).collect();
+                    black_box(merge(&query, &facts, &found)).map(|body| body.len())
                 },
                 BatchSize::LargeInput,
             );

@@ -69,10 +69,18 @@ pub fn payload_too_large(limit: usize) -> ApiError {
 
 /// A size in the largest unit in which it is at least one: binary units where it is a multiple of 1024.
 fn size(bytes: usize) -> String {
-    let (step, units) = match bytes % 1024 {
-        0 => (1024.0, ["B", "KiB", "MiB", "GiB", "TiB"]),
-        _ => (1000.0, ["B", "KB", "MB", "GB", "TB"]),
-    };
+    match bytes % 1024 {
+        0 => binary_size(bytes as u64),
+        _ => size_in(bytes as u64, 1000.0, ["B", "KB", "MB", "GB", "TB"]),
+    }
+}
+
+/// A size in the largest binary unit in which it is at least one, with up to two decimals: `1.5 KiB`.
+pub fn binary_size(bytes: u64) -> String {
+    size_in(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB"])
+}
+
+fn size_in(bytes: u64, step: f64, units: [&str; 5]) -> String {
     let mut value = bytes as f64;
     let mut unit = units[0];
     for larger in &units[1..] {

@@ -6,6 +6,7 @@ pub mod cors;
 pub mod documents;
 pub mod error;
 pub mod exchange;
+pub mod fan_out;
 pub mod hide;
 pub mod json;
 pub mod placement;

@@ -11,15 +11,25 @@ use crate::documents::get::Get;
 use crate::documents::write::Write;
 use crate::error::{ApiError, ErrorType, invalid_index_uid, is_index_uid};
 use crate::exchange::{Exchange, Reply, RequestHead};
+use crate::fan_out::FanOut;
 use crate::proxy::Proxy;
 use crate::routing::Routing;
-use crate::search::exchange::Search;
+use crate::search::facet_search::FacetSearch;
+use crate::search::multi::MultiSearch;
+use crate::search::question::Search;
+use crate::search::similar::Similar;
 
 /// A kind of request, as the statistics tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `/indexes/{uid}/search`
     Search,
+    /// `/multi-search`
+    MultiSearch,
+    /// `/indexes/{uid}/facet-search`
+    FacetSearch,
+    /// `/indexes/{uid}/similar`
+    Similar,
     /// Documents added, replaced or updated.
     Write,
     /// Documents deleted.
@@ -36,13 +46,26 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 7] =
-        [Kind::Search, Kind::Write, Kind::Delete, Kind::Edit, Kind::Get, Kind::Instance, Kind::Control];
+    pub const ALL: [Kind; 10] = [
+        Kind::Search,
+        Kind::MultiSearch,
+        Kind::FacetSearch,
+        Kind::Similar,
+        Kind::Write,
+        Kind::Delete,
+        Kind::Edit,
+        Kind::Get,
+        Kind::Instance,
+        Kind::Control,
+    ];
 
     /// Its name in the statistics.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Search => "search",
+            Kind::MultiSearch => "multi_search",
+            Kind::FacetSearch => "facet_search",
+            Kind::Similar => "similar",
             Kind::Write => "write",
             Kind::Delete => "delete",
             Kind::Edit => "edit",
@@ -82,8 +105,17 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
         ("GET", ["version"]) => {
             return (Kind::Instance, AnyNode::new(routing, head, Expect::Answer).into());
         }
+        ("POST", ["multi-search"]) => {
+            return (Kind::MultiSearch, FanOut::<MultiSearch>::new(routing, head, String::new()).into());
+        }
+        ("POST", ["indexes", uid, "facet-search"]) => (Kind::FacetSearch, uid, |routing, head, index, _| {
+            FanOut::<FacetSearch>::new(routing, head, index).into()
+        }),
+        ("GET" | "POST", ["indexes", uid, "similar"]) => (Kind::Similar, uid, |routing, head, index, _| {
+            FanOut::<Similar>::new(routing, head, index).into()
+        }),
         ("GET" | "POST", ["indexes", uid, "search"]) => {
-            (Kind::Search, uid, |routing, head, index, _| Search::new(routing, head, index).into())
+            (Kind::Search, uid, |routing, head, index, _| FanOut::<Search>::new(routing, head, index).into())
         }
         ("POST" | "PUT", ["indexes", uid, "documents"]) => {
             (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index))
@@ -121,7 +153,8 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
 /// Whether the control plane knows nothing of this path, whatever the method.
 fn is_ours(segments: &[&str]) -> bool {
     match segments {
-        ["health"] | ["version"] | ["indexes", _, "search"] => true,
+        ["health"] | ["version"] | ["multi-search"] => true,
+        ["indexes", _, "search" | "facet-search" | "similar"] => true,
         ["indexes", _, "documents", last] => !["fetch", "delete", "edit"].contains(last),
         _ => false,
     }

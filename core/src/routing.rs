@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::exchange::{Call, RequestHead};
-use crate::search::plan::Replicas;
+use crate::fan_out::plan::Replicas;
 use crate::shard::{ShardId, shard_of};
 use crate::table::{IndexFacts, InvalidTable, NodeIndex, RoutingTable};
 

@@ -34,6 +34,10 @@ pub struct RoutingTable {
     pub indexes: BTreeMap<String, IndexFacts>,
     /// How the filter reaches the control plane.
     pub control_plane: ControlPlane,
+    /// What nodes take for a key that reads documents: a client whose own key may only search can ask for what is
+    /// similar to one, and for that the filter must see its vector. `None` if nodes ask for no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_key: Option<String>,
     /// Limits and policies that hold for the whole cluster.
     #[serde(default)]
     pub policy: Policy,
@@ -113,6 +117,14 @@ impl Default for IndexFacts {
             max_total_hits: 1000,
             settings_version: 0,
         }
+    }
+}
+
+impl IndexFacts {
+    /// How the values of a facet are ordered.
+    pub fn facet_order(&self, facet: &str) -> FacetOrder {
+        let order = self.sort_facet_values_by.get(facet).or_else(|| self.sort_facet_values_by.get("*"));
+        order.copied().unwrap_or_default()
     }
 }
 
@@ -313,6 +325,7 @@ pub(crate) mod tests {
                 authority: "miroir".into(),
                 token: "token".into(),
             },
+            node_key: Some("nodes' own".into()),
             policy: Policy::default(),
         }
     }

@@ -1,18 +1,21 @@
 //! Whether a client's key allows what it asks for.
+//!
+//! Meilisearch takes tenant tokens for searches alone, which are none of the routes here: to these a tenant token
+//! is no key. Nodes check those of searches themselves.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use miroir_core::error::{ApiError, ErrorType, no_quorum};
-use serde::Deserialize;
+use miroir_core::error::{ApiError, ErrorType};
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
-use tracing::warn;
+use uuid::Uuid;
 
 use super::{Api, Failure};
+use crate::keys;
+use crate::store::{KeyRecord, StoreError};
 
 /// The actions that the routes here need, by Meilisearch's names.
 pub mod action {
@@ -24,25 +27,44 @@ pub mod action {
     pub const SETTINGS_UPDATE: &str = "settings.update";
     pub const TASKS_GET: &str = "tasks.get";
     pub const STATS_GET: &str = "stats.get";
+    pub const KEYS_CREATE: &str = "keys.create";
+    pub const KEYS_GET: &str = "keys.get";
+    pub const KEYS_UPDATE: &str = "keys.update";
+    pub const KEYS_DELETE: &str = "keys.delete";
+    pub const DUMPS_CREATE: &str = "dumps.create";
+    pub const SNAPSHOTS_CREATE: &str = "snapshots.create";
+    pub const EXPERIMENTAL_FEATURES_GET: &str = "experimental.get";
+    pub const EXPERIMENTAL_FEATURES_UPDATE: &str = "experimental.update";
+    pub const WEBHOOKS_CREATE: &str = "webhooks.create";
+    pub const WEBHOOKS_GET: &str = "webhooks.get";
+    pub const WEBHOOKS_UPDATE: &str = "webhooks.update";
+    pub const WEBHOOKS_DELETE: &str = "webhooks.delete";
+    pub const DYNAMIC_SEARCH_RULES_GET: &str = "dynamicSearchRules.get";
+    pub const DYNAMIC_SEARCH_RULES_UPDATE: &str = "dynamicSearchRules.update";
+    pub const DYNAMIC_SEARCH_RULES_DELETE: &str = "dynamicSearchRules.delete";
 }
 
-/// How long a key is believed to be what it was, and how many are remembered.
-const KEEP: Duration = Duration::from_secs(5);
-const MOST_KEYS: usize = 10_000;
+/// The actions that a key limited to some indexes may use on routes that name no index: those show it no more than
+/// these indexes.
+const CHECKED_BY_ROUTE: [&str; 10] = [
+    "search",
+    "documents.get",
+    "indexes.create",
+    "indexes.get",
+    "indexes.swap",
+    "tasks.cancel",
+    "tasks.delete",
+    "tasks.get",
+    "settings.get",
+    "stats.get",
+];
 
-/// The keys that nodes were asked for lately; `None` for those that they don't know.
+/// How many tokens are remembered.
+const MOST_TOKENS: usize = 10_000;
+
+/// The uids of the keys that clients sent lately, which follow from their values but take long to find.
 #[derive(Default)]
-pub struct Keys(Mutex<HashMap<String, (Instant, Option<Key>)>>);
-
-/// An API key, as far as it matters here.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Key {
-    actions: Vec<String>,
-    indexes: Vec<String>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    expires_at: Option<OffsetDateTime>,
-}
+pub struct Keys(Mutex<HashMap<String, Uuid>>);
 
 /// What a client may see and do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +85,7 @@ impl Access {
 }
 
 impl Api {
-    /// Checks that the request's key allows `action`, on `index` if the request is about one.
+    /// Checks that the request's key allows `action`, on `index` if the request's path names one.
     pub async fn authorize(
         &self,
         headers: &HeaderMap,
@@ -71,69 +93,82 @@ impl Api {
         index: Option<&str>,
     ) -> Result<Access, Failure> {
         let master_key = self.cluster.config.master_key.expose();
+        let token = bearer(headers);
         if master_key.is_empty() {
-            return Ok(Access::ALL);
+            token?;
+            return match action.starts_with("keys.") {
+                true => Err(missing_master_key().into()),
+                false => Ok(Access::ALL),
+            };
         }
-        let token = bearer(headers)?;
+        let token = token?.ok_or_else(missing_header)?;
         if token.as_bytes().ct_eq(master_key.as_bytes()).into() {
             return Ok(Access::ALL);
         }
-        let key =
-            self.key(token).await?.ok_or_else(|| invalid_api_key("The provided API key is invalid."))?;
+        let key = self.key(token).await?.ok_or_else(invalid_api_key)?;
         Ok(check(&key, action, index, OffsetDateTime::now_utc())?)
     }
 
-    async fn key(&self, token: &str) -> Result<Option<Key>, Failure> {
-        if let Some(key) = self.keys.get(token) {
-            return Ok(key);
-        }
-        for (node, client) in &self.cluster.clients {
-            match client.key(token).await {
-                Ok(key) => {
-                    let key = key.and_then(|key| serde_json::from_value(key).ok());
-                    self.keys.keep(token, key.clone());
-                    return Ok(key);
-                }
-                Err(error) => warn!(node, %error, "a node could not be asked for a key"),
+    async fn key(&self, token: &str) -> Result<Option<KeyRecord>, StoreError> {
+        let uid = match self.keys.get(token) {
+            Some(uid) => uid,
+            None => {
+                let Some(uid) = keys::uid_of_value(&self.cluster, token).await? else { return Ok(None) };
+                self.keys.remember(token, uid);
+                uid
             }
-        }
-        Err(no_quorum("no node could be asked whether the key is valid").into())
+        };
+        self.cluster.store.key(uid).await
     }
 }
 
 impl Keys {
-    fn get(&self, token: &str) -> Option<Option<Key>> {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(token).filter(|(asked, _)| asked.elapsed() < KEEP).map(|(_, key)| key.clone())
+    fn get(&self, token: &str) -> Option<Uuid> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(token).copied()
     }
 
-    fn keep(&self, token: &str, key: Option<Key>) {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= MOST_KEYS {
-            keys.clear();
+    fn remember(&self, token: &str, uid: Uuid) {
+        let mut uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uids.len() >= MOST_TOKENS {
+            uids.clear();
         }
-        keys.insert(token.to_owned(), (Instant::now(), key));
+        uids.insert(token.to_owned(), uid);
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let missing = || {
-        let message = "The Authorization header is missing. It must use the bearer authorization method.";
-        ApiError::new(401, "missing_authorization_header", ErrorType::Auth, message)
-    };
-    let header = headers.get(AUTHORIZATION).ok_or_else(missing)?.to_str().unwrap_or_default();
+/// The bearer token, if there is an `Authorization`.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let header = header.to_str().unwrap_or_default();
     match header.split_once(' ') {
-        Some(("Bearer", token)) => Ok(token),
-        None if header == "Bearer" => Err(invalid_api_key("The provided API key is invalid.")),
-        _ => Err(missing()),
+        Some(("Bearer", token)) => Ok(Some(token)),
+        None if header == "Bearer" => Err(invalid_api_key()),
+        _ => Err(missing_header()),
     }
 }
 
-fn invalid_api_key(message: impl Into<String>) -> ApiError {
-    ApiError::new(403, "invalid_api_key", ErrorType::Auth, message)
+fn missing_header() -> ApiError {
+    let message = "The Authorization header is missing. It must use the bearer authorization method.";
+    ApiError::new(401, "missing_authorization_header", ErrorType::Auth, message)
 }
 
-fn check(key: &Key, action: &str, index: Option<&str>, now: OffsetDateTime) -> Result<Access, ApiError> {
+fn missing_master_key() -> ApiError {
+    let message = "Meilisearch is running without a master key. To access this API endpoint, you must have set a \
+                   master key at launch.";
+    ApiError::new(401, "missing_master_key", ErrorType::Auth, message)
+}
+
+/// The key is none, or allows less than is asked for.
+pub fn invalid_api_key() -> ApiError {
+    ApiError::new(403, "invalid_api_key", ErrorType::Auth, "The provided API key is invalid.")
+}
+
+fn check(
+    key: &KeyRecord,
+    action: &str,
+    index: Option<&str>,
+    now: OffsetDateTime,
+) -> Result<Access, ApiError> {
     let indexes = match key.indexes.iter().any(|pattern| pattern == "*") {
         true => None,
         false => Some(key.indexes.clone()),
@@ -142,24 +177,29 @@ fn check(key: &Key, action: &str, index: Option<&str>, now: OffsetDateTime) -> R
     if let Some(index) = index.filter(|index| !access.covers(index)) {
         let mut authorized = key.indexes.clone();
         authorized.sort_unstable();
-        return Err(invalid_api_key(format!(
-            "The API key cannot acces the index `{index}`, authorized indexes are {authorized:?}."
-        )));
+        let message =
+            format!("The API key cannot acces the index `{index}`, authorized indexes are {authorized:?}.");
+        return Err(ApiError { message, ..invalid_api_key() });
     }
+    let limited = index.is_none() && access.indexes.is_some();
     let expired = key.expires_at.is_some_and(|expiry| expiry <= now);
-    if expired || !allows(&key.actions, action) {
-        return Err(invalid_api_key("The provided API key is invalid."));
+    if expired || limited && !CHECKED_BY_ROUTE.contains(&action) || !allows(&key.actions, action) {
+        return Err(invalid_api_key());
     }
     Ok(access)
 }
 
 /// Whether one of a key's actions covers `action`: itself, `*`, its group as `indexes.*`, or `*.get` for what only
-/// reads.
+/// reads. Keys are left out there, so that nobody gets more rights by reading them.
 fn allows(actions: &[String], action: &str) -> bool {
     let (group, verb) = action.split_once('.').unwrap_or((action, ""));
+    let only_reads = match action {
+        "search" | "export" | "version" | "fields.post" => true,
+        _ => verb == "get" && group != "keys",
+    };
     actions.iter().any(|allowed| match allowed.as_str() {
         "*" => true,
-        "*.get" => verb == "get" && group != "keys",
+        "*.get" => only_reads,
         allowed => allowed == action || allowed.strip_suffix(".*") == Some(group),
     })
 }
@@ -180,9 +220,18 @@ mod tests {
 
     const NOW: OffsetDateTime = datetime!(2025-01-01 00:00:00 UTC);
 
-    fn key(actions: &[&str], indexes: &[&str]) -> Key {
+    fn key(actions: &[&str], indexes: &[&str]) -> KeyRecord {
         let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
-        Key { actions: owned(actions), indexes: owned(indexes), expires_at: None }
+        KeyRecord {
+            name: None,
+            description: None,
+            uid: Uuid::nil(),
+            actions: owned(actions),
+            indexes: owned(indexes),
+            expires_at: None,
+            created_at: NOW,
+            updated_at: NOW,
+        }
     }
 
     #[test]
@@ -194,6 +243,7 @@ mod tests {
         assert!(allowed(&["*.get"], "settings.get"));
         assert!(!allowed(&["*.get"], "settings.update"));
         assert!(!allowed(&["*.get"], "keys.get"));
+        assert!(allowed(&["*.get"], "fields.post"));
         assert!(!allowed(&["search"], "indexes.create"));
         assert!(!allowed(&["documents.*"], "indexes.create"));
     }
@@ -211,8 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_some_indexes_allows_less_where_no_index_is_named() {
+        let allowed = |indexes, action| check(&key(&["*"], indexes), action, None, NOW).is_ok();
+        for action in ["indexes.get", "tasks.get", "stats.get"] {
+            assert!(allowed(&["movies"], action), "{action}");
+        }
+        for action in ["keys.get", "webhooks.create", "dumps.create", "experimental.update"] {
+            assert!(!allowed(&["movies"], action), "{action}");
+            assert!(allowed(&["movies", "*"], action), "{action}");
+        }
+    }
+
+    #[test]
     fn a_key_expires() {
-        let expiring = |expiry| Key { expires_at: Some(expiry), ..key(&["*"], &["*"]) };
+        let expiring = |expiry| KeyRecord { expires_at: Some(expiry), ..key(&["*"], &["*"]) };
         assert!(check(&expiring(datetime!(2025-01-01 00:00:01 UTC)), "stats.get", None, NOW).is_ok());
         assert!(check(&expiring(NOW), "stats.get", None, NOW).is_err());
     }
@@ -221,11 +283,11 @@ mod tests {
     fn a_header_carries_a_token() {
         let header = |value: &'static str| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a header"))]);
-            bearer(&headers).map(str::to_owned).map_err(|error| error.code.into_owned())
+            bearer(&headers).map(|token| token.map(str::to_owned)).map_err(|error| error.code.into_owned())
         };
-        assert_eq!(header("Bearer abc"), Ok("abc".into()));
+        assert_eq!(header("Bearer abc"), Ok(Some("abc".into())));
         assert_eq!(header("Bearer"), Err("invalid_api_key".into()));
         assert_eq!(header("Basic abc"), Err("missing_authorization_header".into()));
-        assert_eq!(bearer(&HeaderMap::new()).map_err(|error| error.status), Err(401));
+        assert_eq!(bearer(&HeaderMap::new()), Ok(None));
     }
 }

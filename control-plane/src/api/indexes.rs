@@ -8,7 +8,7 @@ use miroir_core::error::{is_index_uid, not_supported};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::action;
+use super::auth::{action, invalid_api_key};
 use super::request::{ClientRequest, check_index_uid};
 use super::{Api, Failure};
 use crate::indexes;
@@ -21,10 +21,11 @@ pub fn routes() -> Router<Api> {
         .route("/indexes/{uid}", get(get_one).patch(update).delete(delete))
 }
 
+/// The page of a list that a client asks for.
 #[derive(Debug, PartialEq, Eq)]
-struct Window {
-    offset: usize,
-    limit: usize,
+pub struct Window {
+    pub offset: usize,
+    pub limit: usize,
 }
 
 async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
@@ -39,7 +40,7 @@ async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Val
 }
 
 /// `None` if a parameter is wrong or unknown.
-fn window(parameters: impl Iterator<Item = (String, String)>) -> Option<Window> {
+pub fn window(parameters: impl Iterator<Item = (String, String)>) -> Option<Window> {
     let mut window = Window { offset: 0, limit: 20 };
     for (name, value) in parameters {
         match name.as_str() {
@@ -69,7 +70,7 @@ async fn create(
         return Err(request.refusal(&api.cluster).await);
     };
     if !access.covers(&uid) {
-        api.authorize(&request.headers, action::INDEXES_CREATE, Some(&uid)).await?;
+        return Err(invalid_api_key().into());
     }
     let task = indexes::create(&api.cluster, &uid, primary_key.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))

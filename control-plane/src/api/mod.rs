@@ -1,22 +1,30 @@
 //! The cold path of the Meilisearch API: what touches neither documents nor search; and the filter's own calls.
 
 mod auth;
+mod backups;
 mod failure;
+mod features;
 mod indexes;
 mod internal;
+mod keys;
+mod render;
 mod request;
+mod rules;
 mod settings;
 mod stats;
 mod tasks;
 mod unsupported;
+mod webhooks;
 
 pub use failure::Failure;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 
 use crate::cluster::Cluster;
 use auth::Keys;
@@ -37,10 +45,25 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
         .merge(settings::routes())
         .merge(tasks::routes())
         .merge(stats::routes())
+        .merge(keys::routes())
+        .merge(features::routes())
+        .merge(backups::routes())
+        .merge(rules::routes())
+        .merge(render::routes())
+        .merge(webhooks::routes())
         .merge(internal::routes())
         .merge(unsupported::routes())
+        .route_layer(middleware::from_fn(refuse_head))
         // As Meilisearch: without a body.
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(body_limit)
         .with_state(api)
+}
+
+/// Meilisearch takes `HEAD` nowhere, where axum takes it for `GET`.
+async fn refuse_head(request: Request, next: Next) -> Response {
+    match request.method() {
+        &Method::HEAD => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        _ => next.run(request).await,
+    }
 }

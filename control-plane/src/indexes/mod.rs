@@ -11,7 +11,7 @@ pub mod settings;
 
 pub use lifecycle::{create, delete, ensure, update};
 pub use locks::IndexLocks;
-pub use nodes::{bring_in_step, converge};
+pub use nodes::{at_least_one, bring_in_step, converge, enqueue_everywhere};
 
 use miroir_core::error::{ApiError, ErrorType};
 

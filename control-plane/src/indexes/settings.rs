@@ -194,7 +194,10 @@ pub async fn pending_changes(cluster: &Cluster, uid: &str) -> Result<Vec<TaskRec
 }
 
 /// Asks the nodes one after the other, those that are up first, until one answers.
-async fn ask_any<T, F: Future<Output = Result<T, NodeError>>>(
+///
+/// # Errors
+/// What a node answers where it refuses, or if none can be reached.
+pub async fn ask_any<T, F: Future<Output = Result<T, NodeError>>>(
     cluster: &Cluster,
     ask: impl Fn(NodeClient) -> F,
 ) -> Result<(&str, T), Failure> {

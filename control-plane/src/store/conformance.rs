@@ -1,5 +1,7 @@
 //! What every backend of the [`Store`] must do, as tests that are run against each.
 
+mod instance;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 
@@ -18,6 +20,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     a_retired_epoch_registers_nothing(&open).await;
     tasks_are_listed_as_asked(&open).await;
     unfinished_tasks_are_found(&open).await;
+    instance::run(&open).await;
 }
 
 async fn topology_and_epochs_survive<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {

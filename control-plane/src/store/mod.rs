@@ -1,10 +1,12 @@
 //! The task store: all state that must survive a restart, and that several control planes will share.
 
+mod instance;
 mod sqlite;
 
 #[cfg(test)]
 mod conformance;
 
+pub use instance::{InstanceStore, KeyRecord, Webhook};
 pub use sqlite::SqliteStore;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use time::OffsetDateTime;
 
 /// What every backend can do. Each method is one transaction.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: InstanceStore + Send + Sync {
     /// The topology as last saved; `None` on a new store.
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
@@ -77,7 +79,8 @@ pub trait Store: Send + Sync {
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, StoreError>;
     /// Up to `limit` tasks that are neither succeeded, failed nor canceled, oldest first.
     async fn unfinished_tasks(&self, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
-    /// Replaces a task.
+    /// Replaces a task. When it ends by that, every webhook is owed it, see
+    /// [`InstanceStore::tasks_owed`].
     async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError>;
 }
 

@@ -1,5 +1,7 @@
 //! The embedded store: one SQLite file.
 
+mod instance;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +21,7 @@ use super::{
 };
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_instance.sql")];
 
 /// A [`Store`] in one SQLite file, for one control plane.
 #[derive(Clone)]
@@ -302,6 +304,9 @@ fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Resu
 }
 
 fn save_task(transaction: &Transaction, task: &TaskRecord) -> Result<(), StoreError> {
+    if task.status.is_final() {
+        instance::owe_to_webhooks(transaction, task.uid)?;
+    }
     let sql = "INSERT OR REPLACE INTO tasks
                (uid, index_uid, kind, status, canceled_by, enqueued_at, started_at, finished_at, body)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -419,7 +424,7 @@ impl From<rusqlite::Error> for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{TaskStatus, conformance};
+    use crate::store::{InstanceStore, TaskStatus, conformance};
 
     #[tokio::test]
     async fn conforms() {
@@ -441,10 +446,37 @@ mod tests {
         drop(connection);
 
         let error = SqliteStore::open(&path).err().expect("it is refused");
+        let known = MIGRATIONS.len();
         assert_eq!(
             error.to_string(),
-            "the store has schema version 99, this Miroir knows versions up to 1: run a newer Miroir"
+            format!(
+                "the store has schema version 99, this Miroir knows versions up to {known}: run a newer Miroir"
+            )
         );
+    }
+
+    #[tokio::test]
+    async fn an_older_store_is_migrated() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("miroir.db");
+        let connection = Connection::open(&path).expect("the file opens");
+        connection.execute_batch(MIGRATIONS[0]).expect("the first schema");
+        connection
+            .execute("UPDATE counters SET value = 7 WHERE name = 'next_task_uid'", [])
+            .expect("a counter");
+        connection.pragma_update(None, "user_version", 1).expect("its version");
+        drop(connection);
+
+        let store = SqliteStore::open(&path).expect("the store opens");
+        assert!(InstanceStore::keys(&store).await.expect("the keys").is_empty());
+        let next: u64 = store
+            .transact(|transaction| {
+                let sql = "SELECT value FROM counters WHERE name = 'next_task_uid'";
+                Ok(transaction.query_row(sql, [], |row| row.get(0))?)
+            })
+            .await
+            .expect("what was there");
+        assert_eq!(next, 7);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use miroir_core::shard::ShardId;
 use serde_json::{Value, json};
 
 use super::kind;
+use crate::instance::backups;
 use crate::store::{TaskPart, TaskRecord, TaskStatus};
 
 /// What of the cluster decides what a task has come to.
@@ -135,6 +136,17 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
         kind::INDEX_DELETION => {
             let deleted = task.parts.iter().filter_map(|part| part.details["deletedDocuments"].as_u64());
             details["deletedDocuments"] = json!(deleted.sum::<u64>().div_ceil(copies.max(1)));
+        }
+        kind::DUMP_CREATION => details = backups::dump_details(&task.parts),
+        // Every node says the same of them.
+        kind::DSR_UPDATE | kind::DSR_CLEAR => {
+            details = task
+                .parts
+                .iter()
+                .map(|part| &part.details)
+                .find(|d| !d.is_null())
+                .cloned()
+                .unwrap_or(details);
         }
         _ => {}
     }

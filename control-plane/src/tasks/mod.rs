@@ -20,6 +20,10 @@ pub mod kind {
     pub const INDEX_UPDATE: &str = "indexUpdate";
     pub const INDEX_DELETION: &str = "indexDeletion";
     pub const SETTINGS_UPDATE: &str = "settingsUpdate";
+    pub const DUMP_CREATION: &str = "dumpCreation";
+    pub const SNAPSHOT_CREATION: &str = "snapshotCreation";
+    pub const DSR_UPDATE: &str = "dsrUpdate";
+    pub const DSR_CLEAR: &str = "dsrClear";
 }
 
 /// Registers a task whose parts nodes have enqueued, and has the poller look after it.
@@ -43,6 +47,18 @@ pub async fn register(
         parts,
         custom_metadata: None,
     };
+    register_new(cluster, task, fence).await
+}
+
+/// Registers a task of any kind, and has the poller look after it.
+///
+/// # Errors
+/// Those of [`Store::register_task`](crate::store::Store::register_task).
+pub async fn register_new(
+    cluster: &Cluster,
+    task: NewTask,
+    fence: Option<Fence>,
+) -> Result<TaskRecord, StoreError> {
     let task = cluster.store.register_task(task, fence).await?;
     cluster.task_registered.notify_one();
     Ok(task)

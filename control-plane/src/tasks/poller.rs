@@ -16,6 +16,7 @@ use super::kind;
 use super::merge::{self, Circumstances};
 use crate::cluster::Cluster;
 use crate::indexes;
+use crate::instance::rules;
 use crate::node_client::NodeTask;
 use crate::store::{IndexChange, StoreError, TaskPart, TaskRecord, TaskStatus};
 
@@ -179,6 +180,9 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         kind::SETTINGS_UPDATE | kind::INDEX_CREATION | kind::INDEX_UPDATE => {
             indexes::converge(cluster, index, Some(task.uid)).await?;
             cluster.publish_everywhere().await?;
+        }
+        kind::DSR_UPDATE | kind::DSR_CLEAR if task.status == TaskStatus::Succeeded => {
+            rules::commit(cluster, task).await?;
         }
         kind::DOCUMENT_ADDITION | kind::DOCUMENT_DELETION | kind::DOCUMENT_EDITION => {
             finish_documents(cluster, index, task).await?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::documents::id::inspect;
 use crate::error::shard_unavailable;
 use crate::exchange::{Answer, CallId, Exchange, Reply, Report, RequestHead, Step};
+use crate::fan_out::degraded;
 use crate::hide;
 use crate::routing::{NodeRequest, Routing};
-use crate::search::exchange::degraded;
 use crate::shard::shard_of;
 use crate::table::NodeIndex;
 

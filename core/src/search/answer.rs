@@ -4,18 +4,7 @@ use std::ops::Range;
 
 use crate::json::{Cursor, NotJson};
 use crate::search::facets::{Distribution, Stats};
-use crate::search::hit::{self, HitRank};
-
-/// How the hits of an answer are to be read.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    /// By the rules in the score details, or by the score.
-    pub by_details: bool,
-    /// The distinct attribute.
-    pub distinct: Option<String>,
-    /// Whether the hits carry what merging needs: not if the node answers alone.
-    pub ranked: bool,
-}
+use crate::search::hit::{self, HitRank, Reading};
 
 /// A node's answer to a search.
 #[derive(Debug)]
@@ -111,7 +100,7 @@ fn read_hits(cursor: &mut Cursor, reading: &Reading) -> Result<Vec<RankedHit>, N
     cursor.array(|cursor| {
         let start = cursor.at();
         let rank = match reading.ranked {
-            true => Some(hit::read_rank(cursor, reading.by_details, reading.distinct.as_deref())?),
+            true => Some(hit::read_rank(cursor, reading)?),
             false => cursor.skip().map(|_| None)?,
         };
         hits.push(RankedHit { text: start..cursor.at(), rank });

@@ -43,8 +43,7 @@ pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &In
         }
     }
     let ordered = |(facet, counts): (&str, HashMap<Cow<str>, (&str, u64)>)| {
-        let order = facts.sort_facet_values_by.get(facet).or_else(|| facts.sort_facet_values_by.get("*"));
-        let values = order_values(counts, stats.get(facet), order.copied().unwrap_or_default(), candidates);
+        let values = order_values(counts, stats.get(facet), facts.facet_order(facet), candidates);
         let kept = values.into_iter().take(facts.max_values_per_facet);
         (facet.to_string(), kept.map(|(value, count)| (value.to_string(), count.into())).collect())
     };
@@ -121,6 +120,15 @@ pub fn normalize(value: &str) -> Cow<'_, str> {
     // Character by character: marks are not put into order.
     let decomposed: String = value.chars().flat_map(|character| character.nfkd()).collect();
     Cow::Owned(decomposed.to_lowercase())
+}
+
+/// The letters of a [normalized](normalize) value without what marks them.
+pub fn fold(normalized: &str) -> Cow<'_, str> {
+    let is_mark = |character: &char| unicode_normalization::char::is_combining_mark(*character);
+    match normalized.is_ascii() {
+        true => Cow::Borrowed(normalized),
+        false => Cow::Owned(normalized.chars().filter(|character| !is_mark(character)).collect()),
+    }
 }
 
 #[cfg(test)]

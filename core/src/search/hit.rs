@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::json::{self, Cursor, Member, NotJson, ObjectWriter};
 use crate::search::rank::RankKey;
+use crate::search::values::{self, ScoreValue};
 use crate::tag::TAG_FIELD;
 
 const SCORE: &[u8] = b"_rankingScore";
@@ -11,11 +12,28 @@ const DETAILS: &[u8] = b"_rankingScoreDetails";
 const FORMATTED: &[u8] = b"_formatted";
 const MATCHES: &[u8] = b"_matchesPosition";
 
+/// How hits are to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// By the rules in the score details, or by the score.
+    pub by_details: bool,
+    /// Whether they are compared with hits of other searches.
+    pub by_values: bool,
+    /// The distinct attribute.
+    pub distinct: Option<String>,
+    /// Whether the hits carry what merging needs: not if the node answers alone.
+    pub ranked: bool,
+}
+
 /// What merging reads of a hit.
 #[derive(Debug)]
 pub struct HitRank {
     /// Where it stands.
     pub key: RankKey,
+    /// `_rankingScore`.
+    pub score: f64,
+    /// What to compare with hits of other searches; empty if they are not compared.
+    pub values: Vec<ScoreValue>,
     /// The values of the distinct attribute, if one was named.
     pub distinct: Vec<DistinctValue>,
 }
@@ -34,30 +52,35 @@ pub enum DistinctValue {
 ///
 /// # Errors
 /// [`NotJson`] if there is no object, or it lacks the score that was asked for.
-pub fn read_rank(hit: &mut Cursor, by_details: bool, distinct: Option<&str>) -> Result<HitRank, NotJson> {
-    let mut score = None;
+pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson> {
+    let mut score: Option<f64> = None;
     let mut details = None;
-    let mut values = Vec::new();
+    let mut distinct = Vec::new();
     hit.object(|cursor, key| {
         let value = cursor.skip()?;
         match key.name {
             SCORE => score = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
             DETAILS => details = Some(value),
             name => {
-                if let Some(rest) = distinct.and_then(|path| path_below(path, name))
+                if let Some(rest) = reading.distinct.as_deref().and_then(|path| path_below(path, name))
                     && let Ok(value) = serde_json::from_slice::<Value>(value)
                 {
-                    collect_distinct(&value, rest, &mut values);
+                    collect_distinct(&value, rest, &mut distinct);
                 }
             }
         }
         Ok(())
     })?;
-    let key = match by_details {
+    let score = score.ok_or(NotJson)?;
+    let key = match reading.by_details {
         true => RankKey::from_details(details.ok_or(NotJson)?)?,
-        false => RankKey::Score(score.ok_or(NotJson)?),
+        false => RankKey::Score(score),
     };
-    Ok(HitRank { key, distinct: values })
+    let values = match reading.by_values {
+        true => values::read(details.ok_or(NotJson)?, score)?,
+        false => Vec::new(),
+    };
+    Ok(HitRank { key, score, values, distinct })
 }
 
 fn collect_distinct(value: &Value, path: &str, values: &mut Vec<DistinctValue>) {
@@ -245,13 +268,14 @@ mod tests {
     #[test]
     fn distinct_values_are_found_in_depth_and_in_lists() {
         let mut hit = Cursor::new(br#"{"a":{"b":["X",7]},"_rankingScore":1}"#);
-        let rank = read_rank(&mut hit, false, Some("a.b")).unwrap();
+        let reading = Reading { distinct: Some("a.b".into()), ..Reading::default() };
+        let rank = read_rank(&mut hit, &reading).unwrap();
         let expected = [DistinctValue::String("x".into()), DistinctValue::Number(7f64.to_bits())];
         assert_eq!(rank.distinct, expected);
     }
 
     #[test]
     fn a_hit_without_a_score_is_garbage() {
-        assert!(read_rank(&mut Cursor::new(br#"{"id":1}"#), false, None).is_err());
+        assert!(read_rank(&mut Cursor::new(br#"{"id":1}"#), &Reading::default()).is_err());
     }
 }

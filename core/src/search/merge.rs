@@ -7,83 +7,154 @@ use serde_json::Value;
 use crate::json::{NotJson, ObjectWriter};
 use crate::search::answer::{NodeAnswer, RankedHit};
 use crate::search::facets::{self, Distribution, Stats};
-use crate::search::query::{SearchQuery, Window};
+use crate::search::hit::HitRank;
+use crate::search::index_search::Found;
+use crate::search::query::{Halves, SearchQuery, Window};
+use crate::search::values::compare_halves;
 use crate::table::IndexFacts;
+
+/// Hits of a hybrid search by words alone are good enough from this score on, weighted by their ratio.
+const GOOD_ENOUGH: f64 = 0.45;
 
 /// The client's answer from those of the nodes, which come in the order in which ties are broken.
 ///
 /// # Errors
 /// [`NotJson`] if there is no answer to merge, or a hit is not what it seemed.
-pub fn merge(query: &SearchQuery, facts: &IndexFacts, answers: &[NodeAnswer]) -> Result<Vec<u8>, NotJson> {
-    let first = answers.first().ok_or(NotJson)?;
-    let is_alone = answers.len() == 1 && first.hits().iter().all(|hit| hit.rank.is_none());
-    let mut total = answers.iter().map(|answer| answer.total).sum::<u64>();
-    let hits: Vec<(&NodeAnswer, &RankedHit)> = match is_alone {
-        true => first.hits().iter().map(|hit| (first, hit)).collect(),
-        false => {
-            let ranks = query.window.ranks(facts.max_total_hits);
-            let (best, repeats) = best_hits(answers, ranks.end, query.distinct.is_some());
-            total = total.saturating_sub(repeats);
-            best.into_iter().skip(ranks.start).collect()
-        }
+pub fn merge(query: &SearchQuery, facts: &IndexFacts, found: &[Found]) -> Result<Vec<u8>, NotJson> {
+    let first = &found.first().ok_or(NotJson)?.answer;
+    let is_alone = found.len() == 1 && first.hits().iter().all(|hit| hit.rank.is_none());
+    let ranks = query.window.ranks(facts.max_total_hits);
+    let mut best = match is_alone {
+        true => Best::of_one(first),
+        false => Best::of_search(query, found, ranks.end),
     };
-    let totals = Totals { total, answers, is_alone, query, facts };
+    let hits: Vec<Located> = match is_alone {
+        true => std::mem::take(&mut best.hits),
+        false => best.hits.drain(..).skip(ranks.start).collect(),
+    };
+    let is_semantic = |(_, hit): &&Located| hit.rank.as_ref().is_some_and(|rank| rank.key.is_semantic());
+    let semantic_hits = match is_alone {
+        true => first.semantic_hits.unwrap_or(0),
+        false => hits.iter().filter(is_semantic).count() as u64,
+    };
+    let sum = best.answers.iter().map(|answer| answer.total).sum::<u64>();
+    let total = sum.saturating_sub(best.repeats);
+    let totals = Totals { total, semantic_hits, answers: &best.answers, is_alone, query, facts };
     let size = hits.iter().map(|(answer, hit)| answer.hit_text(hit).len()).sum::<usize>() + 512;
     let mut body = ObjectWriter::new(Vec::with_capacity(size));
     for (key, text) in first.members() {
         match key {
             b"hits" => write_hits(query, facts, &hits, body.key("hits"))?,
+            // Meilisearch makes no vector of a query that its words alone answer.
+            b"queryVector" if best.by_words_alone => {}
             key => totals.write(key, text, &mut body),
         }
     }
     Ok(body.finish())
 }
 
-/// The first `needed` hits over all answers. Each answer is in order already; equal hits keep the answers' order.
-///
-/// Where hits are to be `distinct`, also how many of all hits repeat a value that another node has counted too.
-fn best_hits(answers: &[NodeAnswer], needed: usize, distinct: bool) -> (Vec<(&NodeAnswer, &RankedHit)>, u64) {
-    let mut best = Vec::with_capacity(needed.min(1024));
-    let mut seen = HashSet::new();
-    let mut repeats = 0;
-    let mut queues: Vec<(&NodeAnswer, std::slice::Iter<RankedHit>)> =
-        answers.iter().map(|answer| (answer, answer.hits().iter())).collect();
-    while best.len() < needed || distinct {
-        let heads = queues.iter_mut().filter_map(|(answer, hits)| {
-            let hit = hits.as_slice().first()?;
-            Some((&**answer, hits, hit))
-        });
-        let Some((answer, hits, hit)) =
-            heads.reduce(|best, next| if precedes(next.2, best.2) { next } else { best })
-        else {
-            break;
-        };
-        hits.next();
-        if distinct && let Some(rank) = &hit.rank {
-            if rank.distinct.iter().any(|value| seen.contains(value)) {
-                repeats += 1;
-                continue;
-            }
-            seen.extend(&rank.distinct);
-        }
-        if best.len() < needed {
-            best.push((answer, hit));
-        }
-    }
-    (best, repeats)
+/// A hit, and the answer that it is in.
+type Located<'a> = (&'a NodeAnswer, &'a RankedHit);
+
+/// The best hits over several answers.
+struct Best<'a> {
+    hits: Vec<Located<'a>>,
+    /// Where hits are to be distinct: how many of all hits repeat a value that another node has counted too.
+    repeats: u64,
+    /// The answers that they are from, and that are to be added up.
+    answers: Vec<&'a NodeAnswer>,
+    /// Whether a hybrid search came to use its half by words only.
+    by_words_alone: bool,
 }
 
-fn precedes(a: &RankedHit, b: &RankedHit) -> bool {
-    match (&a.rank, &b.rank) {
-        (Some(a), Some(b)) => a.key.compare(&b.key).is_lt(),
-        _ => false,
+impl<'a> Best<'a> {
+    fn of_one(answer: &'a NodeAnswer) -> Best<'a> {
+        let hits = answer.hits().iter().map(|hit| (answer, hit)).collect();
+        Best { hits, repeats: 0, answers: vec![answer], by_words_alone: false }
+    }
+
+    /// The first `needed` hits of a search.
+    fn of_search(query: &SearchQuery, found: &'a [Found], needed: usize) -> Best<'a> {
+        let answers: Vec<&NodeAnswer> = found.iter().map(|found| &found.answer).collect();
+        let distinct = query.distinct.is_some();
+        let Some(halves) = query.halves() else {
+            return Best::new(answers, needed, distinct, precedes);
+        };
+        let keywords = found.iter().filter_map(|found| found.keywords.as_ref()).collect();
+        let by_words = Best::new(keywords, needed, distinct, precedes);
+        if by_words.is_good_enough(needed, halves) {
+            return Best { by_words_alone: true, ..by_words };
+        }
+        Best::new(answers, needed, distinct, |a, b| precedes_in_halves(a, b, halves))
+    }
+
+    /// The first `needed` hits over all answers. Each is in order already; equal hits keep the answers' order.
+    fn new(
+        answers: Vec<&'a NodeAnswer>,
+        needed: usize,
+        distinct: bool,
+        precedes: impl Fn(&HitRank, &HitRank) -> bool,
+    ) -> Best<'a> {
+        let mut best = Vec::with_capacity(needed.min(1024));
+        let mut seen = HashSet::new();
+        let mut repeats = 0;
+        let mut queues: Vec<(&NodeAnswer, std::slice::Iter<RankedHit>)> =
+            answers.iter().map(|answer| (*answer, answer.hits().iter())).collect();
+        while best.len() < needed || distinct {
+            let heads = queues.iter_mut().filter_map(|(answer, hits)| {
+                let hit = hits.as_slice().first()?;
+                Some((*answer, hits, hit))
+            });
+            let is_before = |a: &RankedHit, b: &RankedHit| match (&a.rank, &b.rank) {
+                (Some(a), Some(b)) => precedes(a, b),
+                _ => false,
+            };
+            let Some((answer, hits, hit)) =
+                heads.reduce(|best, next| if is_before(next.2, best.2) { next } else { best })
+            else {
+                break;
+            };
+            hits.next();
+            if distinct && let Some(rank) = &hit.rank {
+                if rank.distinct.iter().any(|value| seen.contains(value)) {
+                    repeats += 1;
+                    continue;
+                }
+                seen.extend(&rank.distinct);
+            }
+            if best.len() < needed {
+                best.push((answer, hit));
+            }
+        }
+        Best { hits: best, repeats, answers, by_words_alone: false }
+    }
+
+    fn is_good_enough(&self, needed: usize, halves: Halves) -> bool {
+        let is_good = |(_, hit): &Located| {
+            hit.rank.as_ref().is_some_and(|rank| rank.score * halves.keyword >= GOOD_ENOUGH)
+        };
+        self.hits.len() >= needed && self.hits.iter().all(is_good)
+    }
+}
+
+/// Whether the first of two hits of one search comes before the second.
+pub fn precedes(a: &HitRank, b: &HitRank) -> bool {
+    a.key.compare(&b.key).is_lt()
+}
+
+/// The same for a hybrid search: of equal hits of both halves the one that its vector found comes first.
+pub fn precedes_in_halves(a: &HitRank, b: &HitRank, halves: Halves) -> bool {
+    match (a.key.is_semantic(), b.key.is_semantic()) {
+        (true, false) => compare_halves((&a.values, halves.semantic), (&b.values, halves.keyword)).is_ge(),
+        (false, true) => compare_halves((&a.values, halves.keyword), (&b.values, halves.semantic)).is_gt(),
+        _ => precedes(a, b),
     }
 }
 
 fn write_hits(
     query: &SearchQuery,
     facts: &IndexFacts,
-    hits: &[(&NodeAnswer, &RankedHit)],
+    hits: &[Located],
     out: &mut Vec<u8>,
 ) -> Result<(), NotJson> {
     let view = query.hit_view(facts);
@@ -103,7 +174,8 @@ fn write_hits(
 /// All of the answer but its hits.
 struct Totals<'a> {
     total: u64,
-    answers: &'a [NodeAnswer],
+    semantic_hits: u64,
+    answers: &'a [&'a NodeAnswer],
     is_alone: bool,
     query: &'a SearchQuery,
     facts: &'a IndexFacts,
@@ -119,21 +191,12 @@ impl Totals<'_> {
             (b"limit", Window::OffsetLimit { limit, .. }) => body.value("limit", &limit),
             (b"page", Window::Page { page, .. }) => body.value("page", &page),
             (b"hitsPerPage", Window::Page { hits_per_page, .. }) => body.value("hitsPerPage", &hits_per_page),
-            (b"totalPages", Window::Page { hits_per_page, .. }) => {
-                let pages = match hits_per_page {
-                    0 => 0,
-                    _ => self.total.div_ceil(hits_per_page as u64),
-                };
-                body.value("totalPages", &pages);
-            }
+            (b"totalPages", window) => body.value("totalPages", &window.pages(self.total)),
             (b"processingTimeMs", _) => {
                 let slowest = self.answers.iter().map(|answer| answer.processing_time_ms).max();
                 body.value("processingTimeMs", &slowest.unwrap_or(0));
             }
-            (b"semanticHitCount", _) => {
-                let sum: u64 = self.answers.iter().filter_map(|answer| answer.semantic_hits).sum();
-                body.value("semanticHitCount", &sum);
-            }
+            (b"semanticHitCount", _) => body.value("semanticHitCount", &self.semantic_hits),
             (b"facetDistribution", _) => match self.distribution() {
                 Some(distribution) => body.value("facetDistribution", &distribution),
                 None => body.value("facetDistribution", &Value::Null),
@@ -166,7 +229,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::search::answer::Reading;
+    use crate::search::hit::Reading;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -179,8 +242,12 @@ mod tests {
                 json!({"hits": hits, "query": "q", "processingTimeMs": 1, "hitsPerPage": 99, "page": 1, "totalPages": 1, "totalHits": total})
             }
         };
-        let reading =
-            Reading { by_details: query.ranks_by_details(), distinct: query.distinct.clone(), ranked: true };
+        let reading = Reading {
+            by_details: query.ranks_by_details(),
+            by_values: query.halves().is_some(),
+            distinct: query.distinct.clone(),
+            ranked: true,
+        };
         NodeAnswer::read(body.to_string().into_bytes(), &reading).unwrap()
     }
 
@@ -189,9 +256,9 @@ mod tests {
     }
 
     fn merged(query: &SearchQuery, facts: &IndexFacts, lists: &[Vec<Value>], totals: &[u64]) -> Value {
-        let answers: Vec<_> =
-            lists.iter().zip(totals).map(|(hits, total)| answer(hits, *total, query)).collect();
-        serde_json::from_slice(&merge(query, facts, &answers).unwrap()).unwrap()
+        let found: Vec<Found> =
+            lists.iter().zip(totals).map(|(hits, total)| answer(hits, *total, query).into()).collect();
+        serde_json::from_slice(&merge(query, facts, &found).unwrap()).unwrap()
     }
 
     fn ids(answer: &Value) -> Vec<u64> {
@@ -240,6 +307,61 @@ mod tests {
         let hit = |id: u64, d: &str| json!({"id": id, "d": d, "_rankingScore": 1});
         let lists = [vec![hit(1, "x"), hit(2, "y")], vec![hit(3, "x"), hit(4, "z")]];
         assert_eq!(merged(&query, &facts, &lists, &[2, 2])["estimatedTotalHits"], json!(3));
+    }
+
+    fn by_words(id: u64, score: f64) -> Value {
+        let details = json!({"words": {"order": 0, "maxMatchingWords": 1, "score": score}});
+        json!({"id": id, "_rankingScore": score, "_rankingScoreDetails": details})
+    }
+
+    fn by_vector(id: u64, similarity: f64) -> Value {
+        let details = json!({"vectorSort": {"order": 0, "similarity": similarity}});
+        json!({"id": id, "_rankingScore": similarity, "_rankingScoreDetails": details})
+    }
+
+    fn hybrid(nodes: &[(Vec<Value>, Vec<Value>)]) -> Value {
+        let facts = IndexFacts::default();
+        let query = query(json!({"q": "x", "limit": 2, "hybrid": {"embedder": "e"}}), &facts);
+        let found: Vec<Found> = nodes
+            .iter()
+            .map(|(hits, keywords)| Found {
+                answer: with_count(answer(hits, 10, &query), &query),
+                keywords: Some(answer(keywords, 3, &query)),
+            })
+            .collect();
+        serde_json::from_slice(&merge(&query, &facts, &found).unwrap()).unwrap()
+    }
+
+    fn with_count(node: NodeAnswer, query: &SearchQuery) -> NodeAnswer {
+        let mut body = json!({"semanticHitCount": 9});
+        for (key, text) in node.members() {
+            let member: Value = serde_json::from_slice(&[b"{", text, b"}"].concat()).unwrap();
+            let key = std::str::from_utf8(key).unwrap();
+            body[key] = member[key].clone();
+        }
+        let reading =
+            Reading { by_details: true, by_values: query.halves().is_some(), distinct: None, ranked: true };
+        NodeAnswer::read(body.to_string().into_bytes(), &reading).unwrap()
+    }
+
+    #[test]
+    fn halves_of_a_hybrid_search_are_merged_by_their_weights() {
+        let found = hybrid(&[
+            (vec![by_words(1, 0.8), by_vector(2, 0.3)], vec![by_words(1, 0.8)]),
+            (vec![by_vector(3, 0.8), by_words(4, 0.2)], vec![by_words(4, 0.2)]),
+        ]);
+        assert_eq!(ids(&found), [3, 1]);
+        assert_eq!((&found["semanticHitCount"], &found["estimatedTotalHits"]), (&json!(1), &json!(20)));
+    }
+
+    #[test]
+    fn words_that_are_found_well_enough_need_no_vectors() {
+        let found = hybrid(&[
+            (vec![by_vector(2, 0.99), by_words(1, 0.95)], vec![by_words(1, 0.95)]),
+            (vec![by_vector(4, 0.98), by_words(3, 1.0)], vec![by_words(3, 1.0)]),
+        ]);
+        assert_eq!(ids(&found), [3, 1]);
+        assert_eq!((&found["semanticHitCount"], &found["estimatedTotalHits"]), (&json!(0), &json!(6)));
     }
 
     proptest! {

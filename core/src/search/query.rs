@@ -5,6 +5,7 @@ use std::cmp::min;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash64;
 
+use crate::fan_out::Unreadable;
 use crate::search::hit::HitView;
 use crate::shard_set::ShardSet;
 use crate::table::IndexFacts;
@@ -12,9 +13,11 @@ use crate::tag;
 
 const DEFAULT_LIMIT: usize = 20;
 
-/// The query is not one that Meilisearch would take, or not one that we can read: a node should say why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
+/// Meilisearch's own default.
+const DEFAULT_SEMANTIC_RATIO: f32 = 0.5;
+
+/// The parameters that make a search use vectors.
+const VECTOR_PARAMETERS: [&str; 3] = ["vector", "hybrid", "media"];
 
 /// Which part of the ranking the client wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,14 @@ impl Window {
         let start = min(start, max_total_hits);
         start..min(start.saturating_add(length), max_total_hits)
     }
+
+    /// How many pages so many hits fill; none if there are no pages.
+    pub fn pages(self, hits: u64) -> u64 {
+        match self {
+            Window::OffsetLimit { .. } | Window::Page { hits_per_page: 0, .. } => 0,
+            Window::Page { hits_per_page, .. } => hits.div_ceil(hits_per_page as u64),
+        }
+    }
 }
 
 /// A client's search.
@@ -60,8 +71,8 @@ pub struct SearchQuery {
     shows_details: bool,
     /// Whether the score alone does not order the hits.
     ranks_by_details: bool,
-    /// Whether `distinct` must be added to the attributes that nodes return.
-    adds_distinct: bool,
+    /// How much the semantic half of a hybrid search counts; `None` for a search that is none.
+    semantic_ratio: Option<f32>,
 }
 
 impl SearchQuery {
@@ -73,19 +84,7 @@ impl SearchQuery {
         if !matches!(body.get("filter"), None | Some(Value::Null | Value::String(_) | Value::Array(_))) {
             return Err(Unreadable);
         }
-        let offset = integer(body.get("offset"))?;
-        let limit = integer(body.get("limit"))?;
-        let page = integer_or_null(body.get("page"))?;
-        let hits_per_page = integer_or_null(body.get("hitsPerPage"))?;
-        let window = match (page, hits_per_page) {
-            (None, None) => {
-                Window::OffsetLimit { offset: offset.unwrap_or(0), limit: limit.unwrap_or(DEFAULT_LIMIT) }
-            }
-            (page, hits_per_page) => Window::Page {
-                page: page.unwrap_or(1),
-                hits_per_page: hits_per_page.unwrap_or(DEFAULT_LIMIT),
-            },
-        };
+        let window = read_window(&body)?;
         let distinct = match body.get("distinct") {
             None | Some(Value::Null) => facts.distinct_attribute.clone(),
             Some(Value::String(attribute)) => Some(attribute.clone()),
@@ -96,20 +95,15 @@ impl SearchQuery {
             Some(Value::Array(rules)) => !rules.is_empty(),
             Some(_) => return Err(Unreadable),
         };
-        let uses_vectors = ["vector", "hybrid", "media"].iter().any(|key| !is_absent(body.get(*key)));
+        let uses_vectors = VECTOR_PARAMETERS.iter().any(|key| !is_absent(body.get(*key)));
+        let semantic_ratio = semantic_ratio(&body)?;
         let has_custom_rule = facts.ranking_rules.iter().any(|rule| rule.contains(':'));
         let shows_score = boolean(body.get("showRankingScore"))?;
         let shows_details = boolean(body.get("showRankingScoreDetails"))?;
         if let Some(displayed) = &facts.displayed_attributes {
             limit_to_displayed(&mut body, displayed)?;
         }
-        let retrieved = strings(body.get("attributesToRetrieve"))?;
-        let adds_distinct = match (&distinct, retrieved) {
-            (Some(distinct), Some(retrieved)) => {
-                !retrieved.iter().any(|attribute| *attribute == "*" || attribute == distinct)
-            }
-            _ => false,
-        };
+        strings(body.get("attributesToRetrieve"))?;
         Ok(SearchQuery {
             body,
             window,
@@ -117,8 +111,27 @@ impl SearchQuery {
             shows_score,
             shows_details,
             ranks_by_details: sorts || uses_vectors || has_custom_rule,
-            adds_distinct,
+            semantic_ratio,
         })
+    }
+
+    /// Lets each value of this attribute appear once, whatever was asked for before.
+    pub fn set_distinct(&mut self, attribute: &str) {
+        self.distinct = Some(attribute.to_string());
+    }
+
+    /// Has the nodes return this attribute too, whether the client may see it or not.
+    pub fn retrieve(&mut self, attribute: &str) {
+        if let Some(Value::Array(retrieved)) = self.body.get_mut("attributesToRetrieve") {
+            retrieved.push(json!(attribute));
+        }
+    }
+
+    /// The distinct attribute, if it must be added to those that nodes return.
+    fn added_distinct(&self) -> Option<&String> {
+        let retrieved = strings(self.body.get("attributesToRetrieve")).ok()??;
+        let distinct = self.distinct.as_ref()?;
+        (!retrieved.iter().any(|attribute| *attribute == "*" || attribute == distinct)).then_some(distinct)
     }
 
     /// Chooses replicas: the same for all pages of one query.
@@ -131,15 +144,15 @@ impl SearchQuery {
     }
 
     /// The body for the one node that answers alone.
-    pub fn body_for_only_node(&self, shards: Option<&ShardSet>) -> Vec<u8> {
+    pub fn body_for_only_node(&self, shards: Option<&ShardSet>) -> Map<String, Value> {
         let mut body = self.body.clone();
         add_clause(&mut body, shards);
-        Value::Object(body).to_string().into_bytes()
+        body
     }
 
     /// The body for one node of several: all hits from rank 0, with what merging needs. `shards` are those to
     /// filter for, if the node holds others too.
-    pub fn body_for_node(&self, shards: Option<&ShardSet>, facts: &IndexFacts) -> Vec<u8> {
+    pub fn body_for_node(&self, shards: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
         let mut body = self.body.clone();
         let hits = self.hits_per_node(facts);
         match self.window {
@@ -152,17 +165,46 @@ impl SearchQuery {
                 body.insert("hitsPerPage".into(), json!(hits));
             }
         }
+        self.add_ranks(&mut body, self.ranks_by_details);
+        add_clause(&mut body, shards);
+        body
+    }
+
+    /// The body for one node of several, as one of the queries of a federated search: with what merging needs.
+    pub fn body_for_federation(&self, shards: Option<&ShardSet>) -> Map<String, Value> {
+        let mut body = self.body.clone();
+        self.add_ranks(&mut body, true);
+        add_clause(&mut body, shards);
+        body
+    }
+
+    fn add_ranks(&self, body: &mut Map<String, Value>, with_details: bool) {
         body.insert("showRankingScore".into(), json!(true));
-        if self.ranks_by_details {
+        if with_details {
             body.insert("showRankingScoreDetails".into(), json!(true));
         }
-        if let (true, Some(distinct), Some(Value::Array(retrieved))) =
-            (self.adds_distinct, &self.distinct, body.get_mut("attributesToRetrieve"))
+        if let (Some(distinct), Some(Value::Array(retrieved))) =
+            (self.added_distinct(), body.get_mut("attributesToRetrieve"))
         {
             retrieved.push(json!(distinct));
         }
-        add_clause(&mut body, shards);
-        Value::Object(body).to_string().into_bytes()
+    }
+
+    /// The same for the half of a hybrid search that uses words alone: Meilisearch needs no other where its hits are
+    /// good enough.
+    pub fn keyword_body_for_node(&self, shards: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
+        let mut body = self.body_for_node(shards, facts);
+        VECTOR_PARAMETERS.iter().for_each(|key| {
+            body.remove(*key);
+        });
+        body
+    }
+
+    /// How much the semantic half of a hybrid search counts, and how much the other half; `None` for a search that is
+    /// none.
+    pub fn halves(&self) -> Option<Halves> {
+        let semantic = self.semantic_ratio?;
+        Some(Halves { semantic: semantic.into(), keyword: (1.0 - semantic).into() })
     }
 
     /// How many hits a node must return so that the merged list is right. With `distinct` and an exact total all
@@ -184,10 +226,56 @@ impl SearchQuery {
         HitView {
             score: self.shows_score,
             details: self.shows_details,
-            without: self.distinct.clone().filter(|_| self.adds_distinct),
+            without: self.added_distinct().cloned(),
             displayed: facts.displayed_attributes.clone(),
         }
     }
+}
+
+/// How much the halves of a hybrid search count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Halves {
+    /// Hits by their vectors.
+    pub semantic: f64,
+    /// Hits by their words.
+    pub keyword: f64,
+}
+
+fn semantic_ratio(body: &Map<String, Value>) -> Result<Option<f32>, Unreadable> {
+    let hybrid = match body.get("hybrid") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(hybrid)) => hybrid,
+        Some(_) => return Err(Unreadable),
+    };
+    let ratio = match hybrid.get("semanticRatio") {
+        None => DEFAULT_SEMANTIC_RATIO,
+        Some(ratio) => ratio.as_f64().ok_or(Unreadable)? as f32,
+    };
+    let has_words = match body.get("q") {
+        None | Some(Value::Null) => false,
+        Some(Value::String(words)) => !words.trim().is_empty(),
+        Some(_) => return Err(Unreadable),
+    };
+    Ok(Some(ratio).filter(|&ratio| has_words && ratio != 0.0 && ratio != 1.0))
+}
+
+/// Reads the parameters that say which part of a ranking to return.
+///
+/// # Errors
+/// [`Unreadable`] where a node would refuse them.
+pub fn read_window(body: &Map<String, Value>) -> Result<Window, Unreadable> {
+    let offset = integer(body.get("offset"))?;
+    let limit = integer(body.get("limit"))?;
+    let page = integer_or_null(body.get("page"))?;
+    let hits_per_page = integer_or_null(body.get("hitsPerPage"))?;
+    Ok(match (page, hits_per_page) {
+        (None, None) => {
+            Window::OffsetLimit { offset: offset.unwrap_or(0), limit: limit.unwrap_or(DEFAULT_LIMIT) }
+        }
+        (page, hits_per_page) => {
+            Window::Page { page: page.unwrap_or(1), hits_per_page: hits_per_page.unwrap_or(DEFAULT_LIMIT) }
+        }
+    })
 }
 
 fn is_absent(value: Option<&Value>) -> bool {
@@ -259,7 +347,7 @@ fn limit_to_displayed(body: &mut Map<String, Value>, displayed: &[String]) -> Re
 }
 
 /// Adds to the client's filter that only documents of these shards count.
-fn add_clause(body: &mut Map<String, Value>, shards: Option<&ShardSet>) {
+pub fn add_clause(body: &mut Map<String, Value>, shards: Option<&ShardSet>) {
     let Some(shards) = shards else { return };
     let clause = json!(tag::filter_clause(shards.iter()));
     let filter = match body.remove("filter") {
@@ -286,7 +374,7 @@ mod tests {
 
     fn for_node(body: Value, facts: &IndexFacts) -> Value {
         let shards = ShardSet::all(1);
-        serde_json::from_slice(&query(body, facts).unwrap().body_for_node(Some(&shards), facts)).unwrap()
+        Value::Object(query(body, facts).unwrap().body_for_node(Some(&shards), facts))
     }
 
     #[test]
@@ -321,6 +409,24 @@ mod tests {
         assert!(query(json!({"sort": ["a:asc"]}), &facts).unwrap().ranks_by_details());
         let custom = IndexFacts { ranking_rules: vec!["words".into(), "year:desc".into()], ..facts };
         assert!(query(json!({"q": "x"}), &custom).unwrap().ranks_by_details());
+    }
+
+    #[test]
+    fn a_search_is_hybrid_if_both_words_and_vectors_count() {
+        let facts = IndexFacts::default();
+        let halves = |q: &str, ratio: f64| {
+            let hybrid = json!({"embedder": "e", "semanticRatio": ratio});
+            query(json!({"q": q, "hybrid": hybrid}), &facts).unwrap().halves()
+        };
+        assert_eq!(halves("x", 0.25), Some(Halves { semantic: 0.25, keyword: 0.75 }));
+        assert_eq!((halves("x", 0.0), halves("x", 1.0), halves(" ", 0.5)), (None, None, None));
+        let query = query(json!({"q": "x", "hybrid": {"embedder": "e"}, "vector": [1]}), &facts).unwrap();
+        assert_eq!(query.halves(), Some(Halves { semantic: 0.5, keyword: 0.5 }));
+        let keyword = query.keyword_body_for_node(None, &facts);
+        assert_eq!(
+            (keyword.get("q"), keyword.get("hybrid"), keyword.get("vector")),
+            (Some(&json!("x")), None, None)
+        );
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub enum RankKey {
 /// What one ranking rule says of a hit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
-    /// Larger is better: `score`, or `similarity` of vectors.
+    /// Larger is better.
     Score(f64),
+    /// Of vectors: larger is better. `None` for a document without one.
+    Similarity(Option<f64>),
     /// The value of a sort, or of a custom ranking rule.
     Sort {
         /// Number, string or null.
@@ -35,8 +37,8 @@ pub enum Rule {
         /// Whether nearer is better.
         ascending: bool,
     },
-    /// A rule that was not applied, or one that we don't know: all hits are equal to it.
-    Skipped,
+    /// A rule that we don't know: all hits are equal to it.
+    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -80,13 +82,18 @@ fn read_rule(member: json::Member) -> Option<(u64, Rule)> {
             (detail.order, Rule::Sort { value: detail.value.unwrap_or(Value::Null), ascending })
         }
         (None, Detail { order, score: Some(score), .. }) => (order, Rule::Score(score)),
-        (None, Detail { order, similarity: Some(score), .. }) => (order, Rule::Score(score)),
-        (None, Detail { order, .. }) => (order, Rule::Skipped),
+        (None, Detail { order, similarity, .. }) if key == "vectorSort" => {
+            (order, Rule::Similarity(similarity))
+        }
+        // There was no time left for this rule and those after it.
+        (None, Detail { order, .. }) if key == "skipped" => (order, Rule::Score(0.0)),
+        (None, Detail { order, .. }) => (order, Rule::Unknown),
     };
     Some(rule)
 }
 
-fn direction(rule: &str) -> Option<bool> {
+/// Whether a rule sorts ascending; `None` if it doesn't sort by a value.
+pub fn direction(rule: &str) -> Option<bool> {
     match rule.rsplit_once(':') {
         Some((_, "asc")) => Some(true),
         Some((_, "desc")) => Some(false),
@@ -95,6 +102,15 @@ fn direction(rule: &str) -> Option<bool> {
 }
 
 impl RankKey {
+    /// Whether the hit was found by its vector.
+    pub fn is_semantic(&self) -> bool {
+        let rules = match self {
+            RankKey::Rules(rules) => &rules[..],
+            RankKey::Score(_) => &[],
+        };
+        rules.iter().any(|rule| matches!(rule, Rule::Similarity(_)))
+    }
+
     /// Which of two hits comes first; [`Ordering::Equal`] for a tie.
     pub fn compare(&self, other: &RankKey) -> Ordering {
         match (self, other) {
@@ -117,12 +133,20 @@ impl Rule {
             (Rule::Sort { value: a, ascending }, Rule::Sort { value: b, .. }) => {
                 compare_values(a, b, *ascending)
             }
-            (Rule::Distance { distance: a, ascending }, Rule::Distance { distance: b, .. }) => match (a, b) {
-                (Some(a), Some(b)) => directed(a.total_cmp(b), *ascending),
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            },
+            (Rule::Distance { distance: a, ascending }, Rule::Distance { distance: b, .. }) => {
+                compare_distances(*a, *b, *ascending)
+            }
+            (Rule::Similarity(a), Rule::Similarity(b)) => compare_distances(*a, *b, false),
             _ => Ordering::Equal,
         }
+    }
+}
+
+/// The order of distances: a missing one is last, in both directions.
+pub fn compare_distances(a: Option<f64>, b: Option<f64>, ascending: bool) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => directed(a.total_cmp(&b), ascending),
+        (a, b) => b.is_some().cmp(&a.is_some()),
     }
 }
 
@@ -187,6 +211,14 @@ mod tests {
         };
         assert_eq!(at(json!(10)).compare(&at(json!(20.5))), Ordering::Less);
         assert_eq!(at(json!(10)).compare(&at(json!(null))), Ordering::Less);
+    }
+
+    #[test]
+    fn documents_without_a_vector_come_last() {
+        let at = |similarity: Value| key(json!({"vectorSort": {"order": 0, "similarity": similarity}}));
+        assert_eq!(at(json!(0.9)).compare(&at(json!(0.1))), Ordering::Less);
+        assert_eq!(at(json!(0.0)).compare(&at(json!(null))), Ordering::Less);
+        assert!(at(json!(null)).is_semantic());
     }
 
     #[test]

@@ -1,53 +1,85 @@
 //! `GET /indexes/{uid}/search`: the parameters of the query string as the body of a `POST`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::search::query::Unreadable;
+use crate::fan_out::Unreadable;
 
-/// Reads the query string.
+/// Reads the query string of a search.
 ///
 /// # Errors
 /// [`Unreadable`] for what Meilisearch would refuse: a node should say why.
 pub fn parse(query: &str) -> Result<Map<String, Value>, Unreadable> {
-    // Of a parameter that is there twice the last one counts.
-    let parameters: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let mut body = Map::new();
-    for (key, value) in parameters {
-        let (key, value) = match &*key {
-            "q" | "cropMarker" | "highlightPreTag" | "highlightPostTag" | "matchingStrategy" | "distinct" => {
-                (&*key, json!(value))
-            }
-            "offset" | "limit" | "page" | "hitsPerPage" | "cropLength" => (&*key, integer(&value)?),
-            "attributesToRetrieve"
-            | "attributesToCrop"
-            | "attributesToHighlight"
-            | "attributesToSearchOn"
-            | "facets"
-            | "locales" => (&*key, list(&value)),
-            "showMatchesPosition"
-            | "showRankingScore"
-            | "showRankingScoreDetails"
-            | "retrieveVectors"
-            | "showPerformanceDetails" => (&*key, boolean(&value)?),
-            "filter" => ("filter", serde_json::from_str(&value).unwrap_or_else(|_| json!(value))),
-            "sort" => ("sort", sort(&value)),
-            "rankingScoreThreshold" => ("rankingScoreThreshold", number(&value)?),
-            "vector" => ("vector", vector(&value)?),
+    for (key, value) in parameters(query) {
+        match &*key {
             "hybridEmbedder" => {
                 hybrid(&mut body)?.insert("embedder".into(), json!(value));
-                continue;
             }
             "hybridSemanticRatio" => {
                 hybrid(&mut body)?.insert("semanticRatio".into(), number(&value)?);
-                continue;
             }
-            _ => return Err(Unreadable),
-        };
-        body.insert(key.into(), value);
+            "q" | "cropMarker" | "highlightPreTag" | "highlightPostTag" | "matchingStrategy" | "distinct" => {
+                body.insert(key.into(), json!(value));
+            }
+            "page" | "hitsPerPage" | "cropLength" => {
+                body.insert(key.into(), integer(&value)?);
+            }
+            "attributesToCrop" | "attributesToHighlight" | "attributesToSearchOn" | "facets" | "locales" => {
+                body.insert(key.into(), list(&value));
+            }
+            "showMatchesPosition" => {
+                body.insert(key.into(), boolean(&value)?);
+            }
+            "sort" => {
+                body.insert(key.into(), sort(&value));
+            }
+            "vector" => {
+                body.insert(key.into(), vector(&value)?);
+            }
+            _ => {
+                let value = common(&key, &value)?;
+                body.insert(key.into(), value);
+            }
+        }
     }
     Ok(body)
+}
+
+/// Reads the query string of a request for similar documents.
+///
+/// # Errors
+/// [`Unreadable`] for what Meilisearch would refuse: a node should say why.
+pub fn parse_similar(query: &str) -> Result<Map<String, Value>, Unreadable> {
+    let parameter = |(key, value): (Cow<str>, Cow<str>)| {
+        let value = match &*key {
+            "id" | "embedder" => json!(value),
+            _ => common(&key, &value)?,
+        };
+        Ok((key.into_owned(), value))
+    };
+    parameters(query).into_iter().map(parameter).collect()
+}
+
+/// Of a parameter that is there twice the last one counts.
+fn parameters(query: &str) -> BTreeMap<Cow<'_, str>, Cow<'_, str>> {
+    form_urlencoded::parse(query.as_bytes()).collect()
+}
+
+/// A parameter that both have.
+fn common(key: &str, value: &str) -> Result<Value, Unreadable> {
+    match key {
+        "offset" | "limit" => integer(value),
+        "attributesToRetrieve" => Ok(list(value)),
+        "retrieveVectors" | "showRankingScore" | "showRankingScoreDetails" | "showPerformanceDetails" => {
+            boolean(value)
+        }
+        "filter" => Ok(serde_json::from_str(value).unwrap_or_else(|_| json!(value))),
+        "rankingScoreThreshold" => number(value),
+        _ => Err(Unreadable),
+    }
 }
 
 fn hybrid(body: &mut Map<String, Value>) -> Result<&mut Map<String, Value>, Unreadable> {

@@ -87,6 +87,7 @@ impl World {
                 authority: "control".into(),
                 token: "t".into(),
             },
+            node_key: None,
             policy: Policy::default(),
         };
         let new_node = |_| Node { mode: Mode::Up, documents: BTreeMap::new(), tasks: 0 };

@@ -65,8 +65,10 @@ impl ResponseError {
         match self.code.as_str() {
             "missing_authorization_header" | "missing_master_key" => StatusCode::UNAUTHORIZED,
             "invalid_api_key" => StatusCode::FORBIDDEN,
-            "document_not_found" | "index_not_found" | "task_not_found" => StatusCode::NOT_FOUND,
-            "index_already_exists" => StatusCode::CONFLICT,
+            "document_not_found" | "index_not_found" | "task_not_found" | "api_key_not_found" => {
+                StatusCode::NOT_FOUND
+            }
+            "index_already_exists" | "api_key_already_exists" => StatusCode::CONFLICT,
             "payload_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "invalid_content_type" | "missing_content_type" | "unsupported_media_type" => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE

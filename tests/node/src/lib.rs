@@ -8,6 +8,7 @@ pub mod documents;
 pub mod error;
 pub mod http;
 pub mod indexes;
+pub mod keys;
 pub mod search;
 pub mod settings;
 pub mod tasks;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use crate::auth::Authentication;
 use crate::cli::Cli;
+use crate::keys::store::Keys;
 use crate::tasks::queue::Queue;
 
 /// Serves on this listener until `shutdown` comes; then ends what it is doing and returns.
@@ -29,8 +30,8 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let queue = Arc::new(Queue::open(&cli.db_path, cli.max_indexing_threads)?);
     let worker = queue.start()?;
-    let authentication = Authentication::new(cli.master_key);
-    let router = http::router(Arc::clone(&queue), authentication, cli.http_payload_size_limit);
+    let keys = Keys::open(&cli.db_path.join("auth"), cli.master_key)?;
+    let router = http::router(Arc::clone(&queue), keys, cli.http_payload_size_limit);
 
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
     queue.stop();

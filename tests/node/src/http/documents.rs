@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use axum::{Extension, Json};
 use milli_core::Object;
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::invalid::Domain;
 use super::request::{self, Parameter};
 use super::{IndexUid, Node, Payload};
+use crate::auth::access::Access;
 use crate::documents::payload::PayloadFormat;
 use crate::documents::read::{
     self, BROWSE_PARAMETERS, BrowseRequest, DOCUMENT_PARAMETERS, DocumentRequest, Page,
@@ -80,24 +81,27 @@ pub async fn get(
 pub async fn replace(
     State(node): State<Node>,
     IndexUid(uid): IndexUid,
+    Extension(access): Extension<Access>,
     RawQuery(query): RawQuery,
     payload: Payload,
 ) -> Result<Response> {
-    add(node, uid, query, payload, AdditionMethod::Replace).await
+    add(node, uid, access, query, payload, AdditionMethod::Replace).await
 }
 
 pub async fn update(
     State(node): State<Node>,
     IndexUid(uid): IndexUid,
+    Extension(access): Extension<Access>,
     RawQuery(query): RawQuery,
     payload: Payload,
 ) -> Result<Response> {
-    add(node, uid, query, payload, AdditionMethod::Update).await
+    add(node, uid, access, query, payload, AdditionMethod::Update).await
 }
 
 async fn add(
     node: Node,
     uid: String,
+    access: Access,
     query: Option<String>,
     payload: Payload,
     method: AdditionMethod,
@@ -113,7 +117,8 @@ async fn add(
             Ok((file, received))
         })
         .await?;
-    let operation = Operation::DocumentAddition { method, payload: file, received, primary_key };
+    let may_create = access.may_create(&uid);
+    let operation = Operation::DocumentAddition { method, payload: file, received, primary_key, may_create };
     node.enqueue(operation, Some(&uid), custom_metadata).await
 }
 

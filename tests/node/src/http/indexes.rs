@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use axum::{Extension, Json};
+use deserr::ValuePointerRef;
 use milli_core::Index;
 use serde_json::{Value, json};
 
-use super::invalid::{Domain, Reason};
+use super::invalid::{Body, Domain, Invalid, Reason};
 use super::request::{self, Parameter, Uid};
 use super::{IndexUid, Node, Payload};
+use crate::auth::access::Access;
+use crate::auth::invalid_key;
 use crate::error::{ResponseError, Result};
 use crate::tasks::{Operation, Swap, view};
 
@@ -32,12 +35,16 @@ struct Creation {
 }
 
 #[derive(deserr::Deserr)]
-#[deserr(rename_all = camelCase, deny_unknown_fields)]
+#[deserr(error = Invalid<Body>, rename_all = camelCase, deny_unknown_fields = refuse)]
 struct Update {
     #[deserr(default)]
     primary_key: Option<String>,
     #[deserr(default)]
     uid: Option<String>,
+}
+
+fn refuse(field: &str, accepted: &[&str], location: ValuePointerRef) -> Invalid<Body> {
+    Invalid::unknown_field(&["createdAt", "updatedAt"], field, accepted, location)
 }
 
 #[derive(deserr::Deserr)]
@@ -48,13 +55,18 @@ struct SwapRequest {
     rename: bool,
 }
 
-pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Json<Value>> {
+pub async fn list(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>> {
     const PARAMETERS: [(&str, Parameter); 2] =
         [("offset", Parameter::Integer), ("limit", Parameter::Integer)];
 
     let Window { offset, limit } = request::query(query.as_deref(), &PARAMETERS, Domain::Index)?;
     node.blocking(move |queue| {
-        let indexes = queue.store.indexes(&*queue.store.read()?)?;
+        let mut indexes = queue.store.indexes(&*queue.store.read()?)?;
+        indexes.retain(|uid, _| access.covers(uid));
         let total = indexes.len();
         let page = indexes.into_iter().skip(offset).take(limit);
         let results: Result<Vec<_>> =
@@ -64,8 +76,15 @@ pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result
     .await
 }
 
-pub async fn create(State(node): State<Node>, payload: Payload) -> Result<Response> {
+pub async fn create(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Result<Response> {
     let Creation { uid, primary_key } = request::body(&payload.headers, &payload.bytes, Domain::Index)?;
+    if !access.may_create(&uid.0) {
+        return Err(invalid_key());
+    }
     node.enqueue(Operation::IndexCreation { primary_key }, Some(&uid.0), None).await
 }
 
@@ -86,7 +105,11 @@ pub async fn delete(State(node): State<Node>, IndexUid(uid): IndexUid) -> Result
     node.enqueue(Operation::IndexDeletion, Some(&uid), None).await
 }
 
-pub async fn swap(State(node): State<Node>, payload: Payload) -> Result<Response> {
+pub async fn swap(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Result<Response> {
     let requests: Vec<SwapRequest> = request::body(&payload.headers, &payload.bytes, Domain::Swap)?;
     let mut swaps = Vec::with_capacity(requests.len());
     let mut seen = BTreeSet::new();
@@ -102,6 +125,9 @@ pub async fn swap(State(node): State<Node>, payload: Payload) -> Result<Response
             );
             return Err(ResponseError::new("invalid_swap_indexes", message));
         };
+        if !access.covers(left) || !access.covers(right) {
+            return Err(invalid_key());
+        }
         for uid in [left, right] {
             if !seen.insert(uid.clone()) {
                 repeated.insert(format!("`{uid}`"));

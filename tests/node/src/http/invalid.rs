@@ -51,7 +51,8 @@ impl Format for QueryString {
 }
 
 enum Fault {
-    UnknownField(String),
+    UnknownField,
+    ImmutableField(String),
     MissingField(String),
     Value,
 }
@@ -75,12 +76,34 @@ pub enum Domain {
     Swap,
     /// `/tasks…`.
     Task,
+    /// `/keys…`.
+    Key,
 }
 
 impl<F: Format> Invalid<F> {
     /// The error to answer with in this part of the API.
     pub fn into_error(self, domain: Domain) -> ResponseError {
         ResponseError::new(self.code(domain), self.message)
+    }
+
+    /// A field that the type does not have; the immutable ones are told as such.
+    pub fn unknown_field(
+        immutable: &[&str],
+        field: &str,
+        accepted: &[&str],
+        location: ValuePointerRef,
+    ) -> Self {
+        if immutable.contains(&field) {
+            let accepted: Vec<_> = accepted.iter().map(|field| format!("`{field}`")).collect();
+            let message = format!("Immutable field `{field}`: expected one of {}", accepted.join(", "));
+            let fault = Fault::ImmutableField(field.to_string());
+            return Self { message, fault, path: keys(location), format: PhantomData };
+        }
+        take_cf_content(Self::error::<Infallible>(
+            None,
+            ErrorKind::UnknownKey { key: field, accepted },
+            location,
+        ))
     }
 
     fn code(&self, domain: Domain) -> String {
@@ -90,23 +113,23 @@ impl<F: Format> Invalid<F> {
             return format!("invalid_settings_{}", snake_case(setting));
         }
         let field = match &self.fault {
-            Fault::UnknownField(field)
-                if domain == Domain::Index && (field == "createdAt" || field == "updatedAt") =>
-            {
-                return format!("immutable_index_{}", snake_case(field));
+            Fault::ImmutableField(field) => {
+                let thing = if domain == Domain::Key { "api_key" } else { "index" };
+                return format!("immutable_{thing}_{}", snake_case(field));
             }
-            Fault::UnknownField(_) | Fault::MissingField(_)
+            Fault::UnknownField | Fault::MissingField(_)
                 if self.path.last().is_some_and(|key| key == "hybrid") =>
             {
                 return "invalid_search_hybrid_query".to_string();
             }
-            Fault::UnknownField(_) => return "bad_request".to_string(),
+            Fault::UnknownField => return "bad_request".to_string(),
             Fault::MissingField(field) => {
                 return match (domain, field.as_str()) {
                     (Domain::Index, "uid") | (Domain::Search, "indexUid") => "missing_index_uid".to_string(),
                     (Domain::FacetSearch, "facetName") => "missing_facet_search_facet_name".to_string(),
                     (Domain::Swap, "indexes") => "missing_swap_indexes".to_string(),
                     (Domain::Document, "filter") => "missing_document_filter".to_string(),
+                    (Domain::Key, field) => format!("missing_api_key_{}", snake_case(field)),
                     _ => "bad_request".to_string(),
                 };
             }
@@ -134,6 +157,7 @@ impl<F: Format> Invalid<F> {
             (Domain::Stats, field) => format!("invalid_stats_{}", snake_case(field)),
             (Domain::Document, field) => format!("invalid_document_{}", snake_case(field)),
             (Domain::Task, field) => format!("invalid_task_{}", snake_case(field)),
+            (Domain::Key, field) => format!("invalid_api_key_{}", snake_case(field)),
             (Domain::Settings, field) => format!("invalid_settings_{}", snake_case(field)),
         }
     }
@@ -169,20 +193,12 @@ impl<F: Format> DeserializeError for Invalid<F> {
         error: ErrorKind<V>,
         location: ValuePointerRef,
     ) -> ControlFlow<Self, Self> {
-        let mut immutable = None;
         let fault = match &error {
-            ErrorKind::UnknownKey { key, accepted } => {
-                if matches!(*key, "createdAt" | "updatedAt") {
-                    let accepted: Vec<_> = accepted.iter().map(|field| format!("`{field}`")).collect();
-                    immutable =
-                        Some(format!("Immutable field `{key}`: expected one of {}", accepted.join(", ")));
-                }
-                Fault::UnknownField(key.to_string())
-            }
+            ErrorKind::UnknownKey { .. } => Fault::UnknownField,
             ErrorKind::MissingField { field } => Fault::MissingField(field.to_string()),
             _ => Fault::Value,
         };
-        let message = immutable.unwrap_or_else(|| F::message(error, location));
+        let message = F::message(error, location);
         ControlFlow::Break(Self { message, fault, path: keys(location), format: PhantomData })
     }
 }

@@ -3,6 +3,7 @@
 mod documents;
 mod indexes;
 pub mod invalid;
+mod keys;
 pub mod request;
 mod search;
 mod settings;
@@ -18,8 +19,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use crate::auth::{Authentication, authenticate};
+use crate::auth::authenticate;
 use crate::error::{ResponseError, Result};
+use crate::keys::store::Keys;
 use crate::tasks::queue::Queue;
 use crate::tasks::{Operation, view};
 
@@ -27,17 +29,20 @@ use crate::tasks::{Operation, view};
 #[derive(Clone)]
 struct Node {
     queue: Arc<Queue>,
+    keys: Keys,
     payload_limit: usize,
 }
 
 /// The routes of the node.
-pub fn router(queue: Arc<Queue>, authentication: Authentication, payload_limit: usize) -> Router {
+pub fn router(queue: Arc<Queue>, keys: Keys, payload_limit: usize) -> Router {
     Router::new()
         .route("/version", get(system::version))
         .route("/stats", get(system::stats))
         .route("/tasks", get(tasks::list).delete(tasks::delete))
         .route("/tasks/cancel", post(tasks::cancel))
         .route("/tasks/{uid}", get(tasks::get))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{key}", get(keys::get).patch(keys::update).delete(keys::delete))
         .route("/indexes", get(indexes::list).post(indexes::create))
         .route("/indexes/{uid}", get(indexes::get).patch(indexes::update).delete(indexes::delete))
         .route("/indexes/{uid}/stats", get(system::index_stats))
@@ -54,11 +59,11 @@ pub fn router(queue: Arc<Queue>, authentication: Authentication, payload_limit: 
         .route("/indexes/{uid}/search", get(search::get).post(search::post))
         .route("/indexes/{uid}/facet-search", post(search::facet_search))
         .route("/multi-search", post(search::multi_search))
-        .layer(from_fn_with_state(authentication, authenticate))
+        .layer(from_fn_with_state(keys.clone(), authenticate))
         .route("/health", get(system::health))
         .layer(DefaultBodyLimit::disable())
         .fallback(async || StatusCode::NOT_FOUND)
-        .with_state(Node { queue, payload_limit })
+        .with_state(Node { queue, keys, payload_limit })
 }
 
 impl Node {

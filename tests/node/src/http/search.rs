@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, ValuePointerRef, take_cf_content};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,6 +13,8 @@ use uuid::Uuid;
 use super::invalid::{Body, Domain, Invalid};
 use super::request::{self, Uid};
 use super::{IndexUid, Node, Payload};
+use crate::auth::access::Access;
+use crate::auth::invalid_key;
 use crate::error::{ResponseError, Result};
 use crate::search::facet_search::{self, FacetSearchRequest, FacetSearchResponse};
 use crate::search::query::{self, Context, SearchResponse};
@@ -21,23 +23,31 @@ use crate::search::request::SearchRequest;
 pub async fn get(
     State(node): State<Node>,
     uid: IndexUid,
+    Extension(access): Extension<Access>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<SearchResponse>> {
-    search(node, uid, SearchRequest::from_query(query.as_deref())?, &headers).await
+    search(node, uid, access, SearchRequest::from_query(query.as_deref())?, &headers).await
 }
 
-pub async fn post(State(node): State<Node>, uid: IndexUid, payload: Payload) -> Result<Json<SearchResponse>> {
+pub async fn post(
+    State(node): State<Node>,
+    uid: IndexUid,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Result<Json<SearchResponse>> {
     let request = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
-    search(node, uid, request, &payload.headers).await
+    search(node, uid, access, request, &payload.headers).await
 }
 
 async fn search(
     node: Node,
     IndexUid(uid): IndexUid,
-    request: SearchRequest,
+    access: Access,
+    mut request: SearchRequest,
     headers: &HeaderMap,
 ) -> Result<Json<SearchResponse>> {
+    access.restrict(&uid, &mut request.filter);
     let context = context(headers);
     node.blocking(move |queue| Ok(Json(query::search(&uid, &queue.index(&uid)?, &request, context)?))).await
 }
@@ -45,9 +55,12 @@ async fn search(
 pub async fn facet_search(
     State(node): State<Node>,
     IndexUid(uid): IndexUid,
+    Extension(access): Extension<Access>,
     payload: Payload,
 ) -> Result<Json<FacetSearchResponse>> {
-    let request: FacetSearchRequest = request::body(&payload.headers, &payload.bytes, Domain::FacetSearch)?;
+    let mut request: FacetSearchRequest =
+        request::body(&payload.headers, &payload.bytes, Domain::FacetSearch)?;
+    access.restrict(&uid, &mut request.filter);
     node.blocking(move |queue| Ok(Json(facet_search::search(&queue.index(&uid)?, request)?))).await
 }
 
@@ -59,8 +72,12 @@ struct MultiSearch {
     federation: Option<Value>,
 }
 
-pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Response {
-    match search_many(node, payload).await {
+pub async fn multi_search(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Response {
+    match search_many(node, access, payload).await {
         Ok(results) => results.into_response(),
         // An index that is not there makes the request a bad one here.
         Err(error) if error.code == "index_not_found" => {
@@ -70,19 +87,25 @@ pub async fn multi_search(State(node): State<Node>, payload: Payload) -> Respons
     }
 }
 
-async fn search_many(node: Node, payload: Payload) -> Result<Json<Value>> {
+async fn search_many(node: Node, access: Access, payload: Payload) -> Result<Json<Value>> {
     let request: MultiSearch = request::body(&payload.headers, &payload.bytes, Domain::Search)?;
     if request.federation.is_some() {
         let message = "This node does not serve federated searches.";
         return Err(ResponseError::new("feature_not_enabled", message));
     }
-    let queries: Vec<_> = request
+    let mut queries: Vec<_> = request
         .queries
         .into_iter()
         .enumerate()
         .map(|(number, query)| sub_query(number, query))
         .collect::<Result<_, _>>()
         .map_err(|invalid| invalid.into_error(Domain::Search))?;
+    for (number, (uid, request)) in queries.iter_mut().enumerate() {
+        if !access.covers(uid) {
+            return Err(invalid_key().inside(&format!(".queries[{number}]")));
+        }
+        access.restrict(uid, &mut request.filter);
+    }
     let context = context(&payload.headers);
     node.blocking(move |queue| {
         let mut results = Vec::with_capacity(queries.len());

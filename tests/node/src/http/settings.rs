@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Map, Value};
 
 use super::invalid::{Body, Domain, Invalid};
 use super::request;
 use super::{IndexUid, Node, Payload};
+use crate::auth::access::Access;
 use crate::error::Result;
 use crate::settings::{self, Settings};
 use crate::tasks::Operation;
@@ -51,24 +52,28 @@ fn one(setting: &'static str, verb: MethodFilter) -> MethodRouter<Node> {
         let mut settings = read(&node, uid).await?;
         Ok(Json(settings.remove(setting).unwrap_or_default()))
     })
-    .merge(on(verb, async move |State(node): State<Node>, uid: IndexUid, payload: Payload| {
-        let value = request::json(&payload.headers, &payload.bytes)?;
-        let object = Value::Object(Map::from_iter([(setting.to_string(), value)]));
-        let settings = parse(object).map_err(|mut error| {
-            // The user wrote the value alone.
-            let prefix = format!(".{setting}");
-            error.message = error
-                .message
-                .replace(&format!(" at `{prefix}`"), "")
-                .replace(&format!(" inside `{prefix}`"), "")
-                .replace(&prefix, "");
-            error
-        })?;
-        update(&node, uid, settings, false).await
-    }))
+    .merge(on(
+        verb,
+        async move |State(node): State<Node>, uid: IndexUid, access: Extension<Access>, payload: Payload| {
+            let value = request::json(&payload.headers, &payload.bytes)?;
+            let object = Value::Object(Map::from_iter([(setting.to_string(), value)]));
+            let settings = parse(object).map_err(|mut error| {
+                // The user wrote the value alone.
+                let prefix = format!(".{setting}");
+                error.message = error
+                    .message
+                    .replace(&format!(" at `{prefix}`"), "")
+                    .replace(&format!(" inside `{prefix}`"), "")
+                    .replace(&prefix, "");
+                error
+            })?;
+            let may_create = access.may_create(&uid.0);
+            update(&node, uid, settings, may_create).await
+        },
+    ))
     .delete(async move |State(node): State<Node>, uid: IndexUid| {
         let object = Value::Object(Map::from_iter([(setting.to_string(), Value::Null)]));
-        update(&node, uid, parse(object)?, true).await
+        update(&node, uid, parse(object)?, false).await
     })
 }
 
@@ -76,13 +81,19 @@ async fn read_all(State(node): State<Node>, uid: IndexUid) -> Result<Json<Map<St
     Ok(Json(read(&node, uid).await?))
 }
 
-async fn update_all(State(node): State<Node>, uid: IndexUid, payload: Payload) -> Result<Response> {
+async fn update_all(
+    State(node): State<Node>,
+    uid: IndexUid,
+    Extension(access): Extension<Access>,
+    payload: Payload,
+) -> Result<Response> {
     let settings = parse(request::json(&payload.headers, &payload.bytes)?)?;
-    update(&node, uid, settings, false).await
+    let may_create = access.may_create(&uid.0);
+    update(&node, uid, settings, may_create).await
 }
 
 async fn reset_all(State(node): State<Node>, uid: IndexUid) -> Result<Response> {
-    update(&node, uid, Settings::reset(), true).await
+    update(&node, uid, Settings::reset(), false).await
 }
 
 async fn read(node: &Node, IndexUid(uid): IndexUid) -> Result<Map<String, Value>> {
@@ -101,10 +112,10 @@ async fn update(
     node: &Node,
     IndexUid(uid): IndexUid,
     settings: Settings,
-    is_reset: bool,
+    may_create: bool,
 ) -> Result<Response> {
     let settings = Box::new(settings.checked()?);
-    node.enqueue(Operation::SettingsUpdate { settings, is_reset }, Some(&uid), None).await
+    node.enqueue(Operation::SettingsUpdate { settings, may_create }, Some(&uid), None).await
 }
 
 fn parse(settings: Value) -> Result<Settings> {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::invalid::Domain;
 use super::request::{self, Parameter};
 use super::{IndexUid, Node};
+use crate::auth::access::Access;
 use crate::error::Result;
 use crate::indexes::stats::{self, StatsQuery};
 use crate::tasks::view;
@@ -27,7 +28,11 @@ pub async fn version() -> Json<Value> {
     Json(json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": PKG_VERSION }))
 }
 
-pub async fn stats(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Json<Value>> {
+pub async fn stats(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>> {
     let query: StatsQuery = request::query(query.as_deref(), &PARAMETERS, Domain::Stats)?;
     node.blocking(move |queue| {
         let (mut size, mut used) = queue.store.size()?;
@@ -39,6 +44,9 @@ pub async fn stats(State(node): State<Node>, RawQuery(query): RawQuery) -> Resul
             let (index_size, index_used, updated_at) = stats::footprint(&index)?;
             size += index_size;
             used += index_used;
+            if !access.covers(&uid) {
+                continue;
+            }
             last_update = last_update.max(Some(updated_at));
             let stats = stats::index_stats(&index, queue.is_indexing(&uid), query)?;
             indexes.insert(uid, stats);

@@ -1,14 +1,15 @@
 //! `/tasks…`.
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::Node;
 use super::invalid::Domain;
 use super::request::{self, Parameter};
+use crate::auth::access::Access;
 use crate::error::{ResponseError, Result};
 use crate::tasks::filter::{FILTER_PARAMETERS, TaskFilter};
 use crate::tasks::{Operation, TaskId, view};
@@ -27,7 +28,11 @@ struct Window {
 const WINDOW_PARAMETERS: [(&str, Parameter); 3] =
     [("limit", Parameter::Integer), ("from", Parameter::Integer), ("reverse", Parameter::Boolean)];
 
-pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Json<Value>> {
+pub async fn list(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>> {
     let known: Vec<_> = WINDOW_PARAMETERS.into_iter().chain(FILTER_PARAMETERS).collect();
     let mut filter = request::parameters(query.as_deref(), &known, Domain::Task)?;
     let mut window = Map::new();
@@ -39,8 +44,9 @@ pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result
 
     node.blocking(move |queue| {
         let mut tasks = queue.tasks()?;
-        tasks.retain(|task| filter.matches(task));
-        let total = tasks.len();
+        // Meilisearch counts what it then does not show.
+        let total = tasks.iter().filter(|task| filter.matches(task)).count();
+        tasks.retain(|task| filter.shows(task, &access));
         if !reverse {
             tasks.reverse();
         }
@@ -55,24 +61,37 @@ pub async fn list(State(node): State<Node>, RawQuery(query): RawQuery) -> Result
     .await
 }
 
-pub async fn get(State(node): State<Node>, Path(uid): Path<String>) -> Result<Json<Value>> {
+pub async fn get(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    Path(uid): Path<String>,
+) -> Result<Json<Value>> {
     let uid: TaskId = uid.parse().map_err(|_| {
         let message = format!("Task uid `{uid}` is invalid. It should only contain numeric characters.");
         ResponseError::new("invalid_task_uids", message)
     })?;
     let task = node.blocking(move |queue| queue.task(uid)).await?;
+    let task = task.filter(|task| TaskFilter::default().shows(task, &access));
     let task =
         task.ok_or_else(|| ResponseError::new("task_not_found", format!("Task `{uid}` not found.")))?;
     Ok(Json(view::task(&task)))
 }
 
-pub async fn cancel(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Response> {
-    let (query, tasks) = choose(&node, query, "cancel").await?;
+pub async fn cancel(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Response> {
+    let (query, tasks) = choose(&node, &access, query, "cancel").await?;
     enqueue(&node, Operation::TaskCancelation { query, tasks }).await
 }
 
-pub async fn delete(State(node): State<Node>, RawQuery(query): RawQuery) -> Result<Response> {
-    let (query, tasks) = choose(&node, query, "delete").await?;
+pub async fn delete(
+    State(node): State<Node>,
+    Extension(access): Extension<Access>,
+    RawQuery(query): RawQuery,
+) -> Result<Response> {
+    let (query, tasks) = choose(&node, &access, query, "delete").await?;
     enqueue(&node, Operation::TaskDeletion { query, tasks }).await
 }
 
@@ -84,7 +103,12 @@ async fn enqueue(node: &Node, operation: Operation) -> Result<Response> {
 }
 
 /// The tasks that the query string means, which has to mean some in particular.
-async fn choose(node: &Node, query: Option<String>, action: &str) -> Result<(String, Vec<TaskId>)> {
+async fn choose(
+    node: &Node,
+    access: &Access,
+    query: Option<String>,
+    action: &str,
+) -> Result<(String, Vec<TaskId>)> {
     let parameters = request::parameters(query.as_deref(), &FILTER_PARAMETERS, Domain::Task)?;
     if parameters.is_empty() {
         let message = format!(
@@ -96,6 +120,6 @@ async fn choose(node: &Node, query: Option<String>, action: &str) -> Result<(Str
     }
     let filter: TaskFilter = request::from_parameters(parameters, Domain::Task)?;
     let tasks = node.blocking(|queue| queue.tasks()).await?;
-    let tasks = tasks.iter().filter(|task| filter.matches(task)).map(|task| task.uid).collect();
+    let tasks = tasks.iter().filter(|task| filter.shows(task, access)).map(|task| task.uid).collect();
     Ok((format!("?{}", query.unwrap_or_default()), tasks))
 }

@@ -5,6 +5,7 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
 use super::{Status, Task, TaskId};
+use crate::auth::access::Access;
 use crate::http::invalid::Reason;
 use crate::http::request::{self, Parameter};
 
@@ -186,15 +187,24 @@ impl TaskFilter {
             && one_of(&self.canceled_by, |uid| Some(*uid) == task.canceled_by)
             && one_of(&self.types, |kind| kind.0 == "*" || kind.0 == task.operation.kind())
             && one_of(&self.statuses, |status| status.0.is_none_or(|status| status == task.status))
-            && one_of(&self.index_uids, |uid| {
-                uid.0 == "*" || Some(uid.0.as_str()) == task.index_uid.as_deref()
-            })
+            && one_of(&self.index_uids, |uid| uid.0 == "*" || task.indexes().contains(&uid.0.as_str()))
             && is_after(self.after_enqueued_at, Some(task.enqueued_at))
             && is_before(self.before_enqueued_at, Some(task.enqueued_at))
             && is_after(self.after_started_at, task.started_at)
             && is_before(self.before_started_at, task.started_at)
             && is_after(self.after_finished_at, task.finished_at)
             && is_before(self.before_finished_at, task.finished_at)
+    }
+}
+
+impl TaskFilter {
+    /// Whether the task is meant and may be shown. Where only some indexes are asked for or allowed, the tasks that
+    /// are not about one index are left out.
+    pub fn shows(&self, task: &Task, access: &Access) -> bool {
+        let names_indexes = self.index_uids.as_ref().is_some_and(|uids| !uids.iter().any(|uid| uid.0 == "*"));
+        self.matches(task)
+            && (task.index_uid.is_some() || !names_indexes && access.covers_all())
+            && task.indexes().iter().all(|uid| access.covers(uid))
     }
 }
 

@@ -101,6 +101,8 @@ pub enum Operation {
         received: u64,
         /// The primary key the request gave.
         primary_key: Option<String>,
+        /// Whether to make the index when there is none.
+        may_create: bool,
     },
     /// Removes documents by id.
     DocumentDeletion {
@@ -118,8 +120,8 @@ pub enum Operation {
     SettingsUpdate {
         /// The changes.
         settings: Box<Settings>,
-        /// A reset, which does not make the index when there is none.
-        is_reset: bool,
+        /// Whether to make the index when there is none.
+        may_create: bool,
     },
     /// Takes back tasks that have not begun.
     TaskCancelation {
@@ -222,6 +224,17 @@ impl Operation {
 }
 
 impl Task {
+    /// The indexes it is about.
+    pub fn indexes(&self) -> Vec<&str> {
+        match &self.operation {
+            Operation::IndexSwap { swaps } => swaps
+                .iter()
+                .flat_map(|Swap { indexes: (left, right), .. }| [left.as_str(), right.as_str()])
+                .collect(),
+            _ => self.index_uid.iter().map(String::as_str).collect(),
+        }
+    }
+
     /// Ends the task well, with what it did.
     pub fn succeed(&mut self, done: impl IntoIterator<Item = (&'static str, u64)>) {
         self.status = Status::Succeeded;

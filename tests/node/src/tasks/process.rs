@@ -182,11 +182,11 @@ impl Queue {
                 wtxn.commit()?;
                 task.succeed([("deletedDocuments", deleted)]);
             }
-            Operation::SettingsUpdate { settings, is_reset } => {
+            Operation::SettingsUpdate { settings, may_create } => {
                 let index = match self.indexes.find(&self.store, &uid)? {
                     Some(index) => index,
-                    None if is_reset => return Err(ResponseError::index_not_found(&uid)),
-                    None => self.create_index(&uid, processed)?,
+                    None if may_create => self.create_index(&uid, processed)?,
+                    None => return Err(ResponseError::index_not_found(&uid)),
                 };
                 self.update_settings(&uid, &index, |builder| settings.apply(builder))?;
                 task.succeed([]);
@@ -273,9 +273,17 @@ impl Queue {
         let Some(uid) = processed.tasks.first().and_then(|task| task.index_uid.clone()) else {
             return Ok(());
         };
+        let may_create = processed
+            .tasks
+            .iter()
+            .all(|task| matches!(task.operation, Operation::DocumentAddition { may_create: true, .. }));
         let index = match self.indexes.find(&self.store, &uid)? {
             Some(index) => index,
-            None => self.create_index(&uid, processed)?,
+            None if may_create => self.create_index(&uid, processed)?,
+            None => {
+                processed.tasks.iter_mut().for_each(|task| task.fail(ResponseError::index_not_found(&uid)));
+                return Ok(());
+            }
         };
         let Err(error) = self.index_documents(&uid, &index, &mut processed.tasks) else { return Ok(()) };
         self.unless_stopping(&error)?;

@@ -350,7 +350,7 @@ impl Queue {
         let mut bytes = 0;
         for uid in enqueued {
             let Some(task) = self.store.task(&rtxn, *uid)? else { continue };
-            let Operation::DocumentAddition { payload, primary_key, .. } = &task.operation else {
+            let Operation::DocumentAddition { payload, primary_key, may_create, .. } = &task.operation else {
                 match batch.first() {
                     None => return Ok(vec![task]),
                     Some(first) if task.index_uid.is_none() || task.index_uid == first.index_uid => break,
@@ -362,11 +362,12 @@ impl Queue {
                 None => batch.push(task),
                 Some(first) if first.index_uid != task.index_uid => continue,
                 Some(first) => {
-                    let same_key = matches!(
+                    let is_alike = matches!(
                         &first.operation,
-                        Operation::DocumentAddition { primary_key: first, .. } if first == primary_key
+                        Operation::DocumentAddition { primary_key: key, may_create: may, .. }
+                            if key == primary_key && may == may_create
                     );
-                    if !same_key || bytes > MAX_BATCH_BYTES || batch.len() == MAX_BATCH_TASKS {
+                    if !is_alike || bytes > MAX_BATCH_BYTES || batch.len() == MAX_BATCH_TASKS {
                         break;
                     }
                     batch.push(task);

@@ -25,19 +25,6 @@ impl Answers {
     pub async fn to(query: &Query, client: &Client) -> Result<Answers> {
         Ok(Answers { plain: query.send(client).await?, ranked: query.ranked().send(client).await? })
     }
-
-    /// The same answers without what is highlighted, cropped or pointed out in the hits.
-    fn bare(&self) -> Answers {
-        let bare = |answer: &Value| {
-            let mut answer = answer.clone();
-            let hits = answer["hits"].as_array_mut().into_iter().flatten();
-            for hit in hits.filter_map(Value::as_object_mut) {
-                hit.retain(|member, _| !["_formatted", "_matchesPosition"].contains(&&**member));
-            }
-            answer
-        };
-        Answers { plain: bare(&self.plain), ranked: bare(&self.ranked) }
-    }
 }
 
 /// What differs between the answers to a query.
@@ -51,8 +38,12 @@ pub struct Difference {
     pub facets: bool,
     /// The documents found, where the rank keys are equal.
     pub hits: bool,
-    /// What is highlighted, cropped or pointed out in them, where they are equal themselves.
+    /// What is highlighted, cropped, pointed out or explained in them, where they are equal themselves.
     pub highlights: bool,
+    /// The ids of all hits of both.
+    pub found: Vec<String>,
+    /// Whether the engine itself is the cause.
+    pub of_the_engine: bool,
     /// The query and both answers, for a person.
     pub text: String,
 }
@@ -71,15 +62,15 @@ impl Difference {
 pub async fn compare(query: &Query, ours: &Answers, theirs: &Answers, node: &Client) -> Result<Difference> {
     let pairs = [(&ours.plain, &theirs.plain), (&ours.ranked, &theirs.ranked)];
     let ranks = keys(&ours.ranked) != keys(&theirs.ranked);
-    let (bare_query, bare_ours, bare_theirs) = (query.bare(), ours.bare(), theirs.bare());
-    let hits = !ranks && !same_hits(&bare_query, &bare_ours, &bare_theirs, node).await?;
-    let highlights = !ranks && !hits && !same_hits(query, ours, theirs, node).await?;
+    let differing = if ranks { None } else { differing_hits(query, ours, theirs, node).await? };
     let mut difference = Difference {
-        ranks,
+        ranks: ranks || differing == Some(Part::Rank),
         totals: pairs.iter().any(|(ours, theirs)| totals(query, ours) != totals(query, theirs)),
         facets: pairs.iter().any(|(ours, theirs)| facets(query, ours) != facets(query, theirs)),
-        hits,
-        highlights,
+        hits: differing == Some(Part::Document),
+        highlights: differing == Some(Part::Highlights),
+        found: ids(&[hits(&ours.ranked), hits(&theirs.ranked)].concat()),
+        of_the_engine: false,
         text: String::new(),
     };
     if difference.any() {
@@ -118,16 +109,20 @@ fn totals(query: &Query, answer: &Value) -> Value {
 }
 
 /// What the facets tell, in their order. Of values with equal counts any may come first where the counts order them,
-/// and any may be cut off.
+/// and any may be cut off; of values that are one to the engine, as they differ in case or outer space alone, any may be
+/// shown.
 fn facets(query: &Query, answer: &Value) -> String {
     if query.counts_are_guesses(hits(answer).len()) {
         return String::new();
     }
     let mut distribution = answer["facetDistribution"].as_object().cloned().unwrap_or_default();
     for (facet, values) in &mut distribution {
-        if corpus::counts_order(query.index, facet) {
-            *values = by_count(values.as_object().cloned().unwrap_or_default());
-        }
+        let counts = values.as_object().cloned().unwrap_or_default();
+        let counts = counts.into_iter().map(|(value, count)| (value.trim().to_lowercase(), count)).collect();
+        *values = match corpus::counts_order(query.index, facet) {
+            true => by_count(counts),
+            false => counts.into(),
+        };
     }
     json!([distribution, answer.get("facetStats")]).to_string()
 }
@@ -142,34 +137,74 @@ fn by_count(values: Map<String, Value>) -> Value {
     json!([counts, sure.collect::<BTreeMap<_, _>>()])
 }
 
-/// Whether the hits are equal as sets wherever their rank keys are equal, which they are place by place.
-async fn same_hits(query: &Query, ours: &Answers, theirs: &Answers, node: &Client) -> Result<bool> {
-    let is_distinct = query.body.contains_key("distinct");
-    let mut strangers = Vec::new();
+/// A part of a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Document,
+    Rank,
+    /// And the places of matches, and the details of the score.
+    Highlights,
+}
+
+/// In what the hits differ. Their rank keys are equal place by place; where they are equal among each other, the hits
+/// are to be equal as sets.
+async fn differing_hits(
+    query: &Query,
+    ours: &Answers,
+    theirs: &Answers,
+    node: &Client,
+) -> Result<Option<Part>> {
     if hits(&ours.plain).len() != hits(&theirs.plain).len() {
-        return Ok(false);
+        return Ok(Some(Part::Document));
     }
+    let mut differing = None;
+    let mut strangers = Vec::new();
     for group in groups(query, &keys(&theirs.ranked)) {
+        let of_group = |answer| &hits(answer)[group.places.clone()];
         // Of equal documents with one distinct value, too, either may be shown.
-        let is_open = group.is_open || is_distinct;
-        let extra = |ours: &Value, theirs: &Value| {
-            without(&hits(ours)[group.places.clone()], &hits(theirs)[group.places.clone()])
-        };
-        if !is_open && !extra(&ours.plain, &theirs.plain).is_empty() {
-            return Ok(false);
+        if group.is_open || query.body.contains_key("distinct") {
+            strangers.extend(without(of_group(&ours.ranked), of_group(&theirs.ranked)));
+            continue;
         }
-        let extra = extra(&ours.ranked, &theirs.ranked);
-        if !is_open && !extra.is_empty() {
-            return Ok(false);
+        for (ours, theirs) in [(&ours.plain, &theirs.plain), (&ours.ranked, &theirs.ranked)] {
+            let (ours, theirs) = (of_group(ours), of_group(theirs));
+            if !without(&documents(ours), &documents(theirs)).is_empty() {
+                return Ok(Some(Part::Document));
+            }
+            if !without(ours, theirs).is_empty() {
+                differing = Some(Part::Highlights);
+            }
         }
-        strangers.extend(extra);
     }
     if strangers.is_empty() {
-        return Ok(true);
+        return Ok(differing);
     }
-    let ids: Vec<String> = strangers.iter().filter_map(|hit| hit["id"].as_str().map(String::from)).collect();
-    let known = query.ranked().of_documents(&ids).send(node).await?;
-    Ok(ids.len() == strangers.len() && without(&strangers, hits(&known)).is_empty())
+    let known = query.ranked().of_documents(&ids(&strangers)).send(node).await?;
+    let known = hits(&known);
+    let ranks = |hits: &[Value]| hits.iter().map(|hit| json!([hit["id"], key(hit)])).collect::<Vec<_>>();
+    Ok(if !without(&documents(&strangers), &documents(known)).is_empty() {
+        Some(Part::Document)
+    } else if !without(&ranks(&strangers), &ranks(known)).is_empty() {
+        Some(Part::Rank)
+    } else if !without(&strangers, known).is_empty() {
+        Some(Part::Highlights)
+    } else {
+        differing
+    })
+}
+
+fn ids(hits: &[Value]) -> Vec<String> {
+    hits.iter().filter_map(|hit| hit["id"].as_str().map(String::from)).collect()
+}
+
+/// The documents of hits.
+fn documents(hits: &[Value]) -> Vec<Value> {
+    let added = ["_formatted", "_matchesPosition", "_rankingScore", "_rankingScoreDetails"];
+    let mut documents = hits.to_vec();
+    for document in documents.iter_mut().filter_map(Value::as_object_mut) {
+        document.retain(|member, _| !added.contains(&&**member));
+    }
+    documents
 }
 
 /// Places of one rank.

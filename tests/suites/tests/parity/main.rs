@@ -5,6 +5,7 @@
 
 mod compare;
 mod corpus;
+mod engine;
 mod pages;
 mod queries;
 mod query;
@@ -14,11 +15,13 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use miroir_harness::{Client, Cluster, Options, SingleNode};
 use miroir_suites::topology::wait_for_status;
 
-use crate::compare::{Answers, compare};
+use crate::compare::{Answers, Difference, compare};
+use crate::engine::Part;
 use crate::query::Query;
 use crate::report::Row;
 
@@ -44,12 +47,14 @@ async fn a_cluster_answers_as_one_node_would() -> Result<()> {
     for (name, options, loses_a_node) in configurations {
         let mut cluster = Cluster::start(options).await?;
         corpus::index(&cluster.client(), &documents).await?;
-        failures.extend(reference.check(name, &cluster.client()).await?);
+        let mut parts = parts(&cluster).await?;
+        failures.extend(reference.check(name, &cluster.client(), &parts).await?);
         failures.extend(reference.check_pages(name, &cluster.client()).await);
         if loses_a_node {
             let name = format!("{name}, one stopped");
             cluster.stop_node(1);
-            failures.extend(reference.check(&name, &cluster.client()).await?);
+            parts.remove(1);
+            failures.extend(reference.check(&name, &cluster.client(), &parts).await?);
             // While it is found out that the node is down, the nodes asked for one page are not those asked for the next.
             wait_for_status(&cluster, 1, "down").await;
             failures.extend(reference.check_pages(&name, &cluster.client()).await);
@@ -61,6 +66,11 @@ async fn a_cluster_answers_as_one_node_would() -> Result<()> {
 
 fn two_groups() -> Options {
     Options { nodes: 4, replica_groups: 2, replication_factor: 1, ..Options::default() }
+}
+
+async fn parts(cluster: &Cluster) -> Result<Vec<Part>> {
+    let parts = cluster.nodes().iter().map(|node| Part::of(node.client()));
+    try_join_all(parts).await
 }
 
 fn setting<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(name: &str, default: T) -> Result<T> {
@@ -84,19 +94,27 @@ impl Reference {
     }
 
     /// Asks Miroir the same, shows how much of it is equal, and says what fails.
-    async fn check(&self, configuration: &str, miroir: &Client) -> Result<Option<String>> {
+    async fn check<'s>(
+        &'s self,
+        configuration: &str,
+        miroir: &Client,
+        parts: &[Part],
+    ) -> Result<Option<String>> {
         let begun = Instant::now();
-        let ask = async |(query, theirs): &(Query, Answers)| {
-            compare(query, &Answers::to(query, miroir).await?, theirs, &self.node).await
+        let ask = async |answered: &'s (Query, Answers)| {
+            let (query, theirs) = answered;
+            let difference = compare(query, &Answers::to(query, miroir).await?, theirs, &self.node).await?;
+            anyhow::Ok((query, difference))
         };
-        let differences: Vec<_> =
-            stream::iter(&self.answered).map(ask).buffered(AT_ONCE).try_collect().await?;
-        let row = Row {
-            configuration: configuration.to_owned(),
-            queries: self.answered.len(),
-            differences: differences.into_iter().filter(compare::Difference::any).collect(),
-            took: begun.elapsed(),
-        };
+        let compared: Vec<_> = stream::iter(&self.answered).map(ask).buffered(AT_ONCE).try_collect().await?;
+        let took = begun.elapsed();
+        let mut differences = Vec::new();
+        for (query, difference) in compared.into_iter().filter(|(_, difference)| difference.any()) {
+            let of_the_engine = engine::differs(query, &difference.found, parts, &self.node).await?;
+            differences.push(Difference { of_the_engine, ..difference });
+        }
+        let row =
+            Row { configuration: configuration.to_owned(), queries: self.answered.len(), differences, took };
         row.print();
         Ok(row.failure())
     }

@@ -47,8 +47,14 @@ impl Query {
         for key in ["page", "hitsPerPage", "distinct", "facets"] {
             these.body.remove(key);
         }
+        these.only(ids)
+    }
+
+    /// The same query of these documents alone.
+    pub fn only(&self, ids: &[String]) -> Query {
+        let mut only = self.clone();
         let these_ids = json!(format!("id IN {}", json!(ids)));
-        let filter = match these.body.remove("filter") {
+        let filter = match only.body.remove("filter") {
             None => json!([these_ids]),
             Some(Value::Array(mut conditions)) => {
                 conditions.push(these_ids);
@@ -56,28 +62,26 @@ impl Query {
             }
             Some(condition) => json!([condition, these_ids]),
         };
-        these.body.insert("filter".into(), filter);
-        these.by_get = false;
-        these
+        only.body.insert("filter".into(), filter);
+        only.by_get = false;
+        only
     }
 
-    /// The same query without highlighting, cropping and the places of matches.
-    pub fn bare(&self) -> Query {
-        let mut bare = self.clone();
-        bare.body.retain(|parameter, _| {
-            !["attributesToHighlight", "attributesToCrop", "showMatchesPosition"].contains(&&**parameter)
-        });
-        bare
+    /// The same query without numbered pages.
+    pub fn on_one_page(&self) -> Query {
+        let mut one_page = self.clone();
+        one_page.body.retain(|parameter, _| !["page", "hitsPerPage"].contains(&&**parameter));
+        one_page
     }
 
-    /// Whether the engine guesses totals and facets. What a threshold or a distinct attribute leaves out it counts
-    /// until the page is full, unless pages are numbered; and it does not begin to if the page is beyond the end.
+    /// Whether the engine guesses totals and facets: what a threshold or a distinct attribute leaves out it may count
+    /// where it stops because the page is full, or does not begin because the page is beyond the end or there is none.
     pub fn counts_are_guesses(&self, hits: usize) -> bool {
         let number = |name, default| self.body.get(name).and_then(Value::as_u64).unwrap_or(default);
-        let is_full = !self.is_paged() && hits as u64 >= number("limit", 20);
-        let is_beyond = hits == 0 && (number("offset", 0) > 0 || number("page", 1) > 1);
+        let length = number(if self.is_paged() { "hitsPerPage" } else { "limit" }, 20);
+        let is_beyond = hits == 0 && (number("offset", 0) > 0 || number("page", 1) != 1);
         let narrows = ["rankingScoreThreshold", "distinct"].iter().any(|key| self.body.contains_key(*key));
-        narrows && (is_full || is_beyond)
+        narrows && (hits as u64 >= length || is_beyond)
     }
 
     /// Whether its pages are numbered.

@@ -1,5 +1,6 @@
 //! What a user of the node sees, over HTTP.
 
+mod keys;
 mod node;
 
 use serde_json::{Value, json};

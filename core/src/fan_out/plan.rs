@@ -1,4 +1,4 @@
-//! Which nodes answer a search, and for which shards each: a covering set of clean replicas.
+//! Which nodes answer a read, and for which shards each: a covering set of clean replicas.
 
 use crate::shard::ShardId;
 use crate::shard_set::ShardSet;

@@ -1,0 +1,127 @@
+//! A search in one index: how each node is asked, and what its answer is.
+
+use serde_json::{Map, Value};
+
+use crate::fan_out::{Share, Unreadable};
+use crate::json::{self, Cursor, NotJson};
+use crate::routing::Routing;
+use crate::search::answer::NodeAnswer;
+use crate::search::hit::Reading;
+use crate::search::merge;
+use crate::search::query::SearchQuery;
+use crate::table::IndexFacts;
+
+/// A search in one index.
+#[derive(Debug)]
+pub struct IndexSearch {
+    /// The index's uid.
+    pub index: String,
+    /// What is searched for.
+    pub query: SearchQuery,
+    /// What is known of the index.
+    pub facts: IndexFacts,
+}
+
+/// What a node found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its answer to the search.
+    pub answer: NodeAnswer,
+    /// Of a hybrid search that several nodes answer: its answer to the words alone.
+    pub keywords: Option<NodeAnswer>,
+}
+
+impl From<NodeAnswer> for Found {
+    fn from(answer: NodeAnswer) -> Found {
+        Found { answer, keywords: None }
+    }
+}
+
+impl IndexSearch {
+    /// Reads the body of a search.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where a node would refuse it, as far as merging depends on it.
+    pub fn parse(
+        routing: &Routing,
+        index: &str,
+        body: Map<String, Value>,
+    ) -> Result<IndexSearch, Unreadable> {
+        let facts = routing.facts(index);
+        let query = SearchQuery::parse(body, &facts)?;
+        Ok(IndexSearch { index: index.into(), query, facts })
+    }
+
+    /// Whether nodes are asked for more than the client asked for.
+    pub fn asks_twice(&self, share: &Share) -> bool {
+        !share.alone && self.query.halves().is_some()
+    }
+
+    /// What a node is asked for: one search, or of a hybrid one also its half by words.
+    pub fn bodies(&self, share: &Share) -> Vec<Map<String, Value>> {
+        if share.alone {
+            return vec![self.query.body_for_only_node(share.clause())];
+        }
+        let mut bodies = vec![self.query.body_for_node(share.clause(), &self.facts)];
+        if self.asks_twice(share) {
+            bodies.push(self.query.keyword_body_for_node(share.clause(), &self.facts));
+        }
+        bodies
+    }
+
+    /// Reads the answers to [`bodies`](IndexSearch::bodies), in their order.
+    ///
+    /// # Errors
+    /// [`NotJson`] if one is missing, or is not what a node answers to a search.
+    pub fn read(&self, share: &Share, answers: &mut impl Iterator<Item = Vec<u8>>) -> Result<Found, NotJson> {
+        let reading = Reading {
+            by_details: self.query.ranks_by_details(),
+            by_values: self.query.halves().is_some(),
+            distinct: self.query.distinct.clone(),
+            ranked: !share.alone,
+        };
+        let mut next = || NodeAnswer::read(answers.next().ok_or(NotJson)?, &reading);
+        let answer = next()?;
+        let keywords = self.asks_twice(share).then(next).transpose()?;
+        Ok(Found { answer, keywords })
+    }
+
+    /// The client's answer, from those of the nodes, which come in the order in which ties are broken.
+    ///
+    /// # Errors
+    /// [`NotJson`] if there is nothing to merge, or a hit is not what it seemed.
+    pub fn merge(&self, found: &[Found]) -> Result<Vec<u8>, NotJson> {
+        merge::merge(&self.query, &self.facts, found)
+    }
+}
+
+/// The body of a `/multi-search` of these searches.
+pub fn multi_search_body<'s>(searches: impl IntoIterator<Item = &'s IndexSearch>, share: &Share) -> Vec<u8> {
+    let mut queries = Vec::new();
+    for search in searches {
+        for mut body in search.bodies(share) {
+            body.insert("indexUid".into(), search.index.clone().into());
+            queries.push(Value::Object(body));
+        }
+    }
+    serde_json::json!({ "queries": queries }).to_string().into_bytes()
+}
+
+/// The results in the answer to a `/multi-search`.
+///
+/// # Errors
+/// [`NotJson`] if it is not what a node answers.
+pub fn results(answer: &[u8]) -> Result<Vec<Vec<u8>>, NotJson> {
+    let mut list = None;
+    json::for_each_member(answer, |member| {
+        if member.key == b"results" {
+            list = Some(member.value);
+        }
+    })?;
+    let mut results = Vec::new();
+    Cursor::new(list.ok_or(NotJson)?).array(|cursor| {
+        results.push(cursor.skip()?.to_vec());
+        Ok(())
+    })?;
+    Ok(results)
+}
