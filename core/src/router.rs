@@ -5,6 +5,7 @@ use std::sync::Arc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
+use crate::documents::browse::Browse;
 use crate::documents::change::{Action, Change};
 use crate::documents::delete::Delete;
 use crate::documents::get::Get;
@@ -38,6 +39,8 @@ pub enum Kind {
     Edit,
     /// One document read.
     Get,
+    /// Documents read by their places.
+    Browse,
     /// Answered by the filter itself, or by any node.
     Instance,
     /// Answered by the control plane.
@@ -46,7 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Search,
         Kind::MultiSearch,
         Kind::FacetSearch,
@@ -55,6 +58,7 @@ impl Kind {
         Kind::Delete,
         Kind::Edit,
         Kind::Get,
+        Kind::Browse,
         Kind::Instance,
         Kind::Control,
     ];
@@ -70,6 +74,7 @@ impl Kind {
             Kind::Delete => "delete",
             Kind::Edit => "edit",
             Kind::Get => "get",
+            Kind::Browse => "browse",
             Kind::Instance => "instance",
             Kind::Control => "control",
         }
@@ -132,6 +137,9 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
         ("POST", ["indexes", uid, "documents", "edit"]) => {
             (Kind::Edit, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Edit))
         }
+        ("GET", ["indexes", uid, "documents"]) | ("POST", ["indexes", uid, "documents", "fetch"]) => {
+            (Kind::Browse, uid, |routing, head, index, _| FanOut::<Browse>::new(routing, head, index).into())
+        }
         ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
             (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
         }
@@ -155,7 +163,7 @@ fn is_ours(segments: &[&str]) -> bool {
     match segments {
         ["health"] | ["version"] | ["multi-search"] => true,
         ["indexes", _, "search" | "facet-search" | "similar"] => true,
-        ["indexes", _, "documents", last] => !["fetch", "delete", "edit"].contains(last),
+        ["indexes", _, "documents"] | ["indexes", _, "documents", _] => true,
         _ => false,
     }
 }
