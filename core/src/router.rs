@@ -5,6 +5,7 @@ use std::sync::Arc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
+use crate::decoding::{Decoding, Encoding};
 use crate::documents::browse::Browse;
 use crate::documents::change::{Action, Change};
 use crate::documents::delete::Delete;
@@ -98,6 +99,16 @@ impl<E: Exchange + 'static> From<E> for Destination {
 /// Finds the destination of a request by its method and path.
 pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination) {
     head.target = normalized(&head.target);
+    let encoding = Encoding::take(&mut head);
+    match (destination(routing, head), encoding) {
+        ((kind, Destination::Exchange(exchange)), Some(encoding)) => {
+            (kind, Decoding::new(exchange, encoding).into())
+        }
+        (destination, _) => destination,
+    }
+}
+
+fn destination(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
     let path = head.path().to_string();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if segments.first() == Some(&"_miroir") {
