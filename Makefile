@@ -1,7 +1,7 @@
 # Each target installs what it lacks, into .tools where it can.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint bench build rust envoy sdks lint-tools
+.PHONY: help demo up down test stream lint bench build rust envoy sdks lint-tools
 .NOTPARALLEL:
 
 # Where rustup puts Rust, should the shell not know it yet.
@@ -27,6 +27,9 @@ down: ## stop it
 test: build envoy sdks ## all tests, natively and as Wasm
 	cargo test --release
 	scripts/test-wasm
+
+stream: build envoy ## send 1 GB through one connection, and print how much memory Envoy needed
+	cargo test --release -p miroir-suites --test streaming -- --ignored --nocapture
 
 lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration files
 	@scripts/lint

@@ -131,6 +131,20 @@ pub enum Step {
     Reply(Reply),
 }
 
+impl Step {
+    /// This step and the one after it as one. A reply ends all.
+    pub fn and(self, next: Step) -> Step {
+        match (self, next) {
+            (Step::Reply(reply), _) | (_, Step::Reply(reply)) => Step::Reply(reply),
+            (Step::Call(mut calls), Step::Call(more)) => {
+                calls.extend(more);
+                Step::Call(calls)
+            }
+            (Step::Wait, step) | (step, Step::Wait) => step,
+        }
+    }
+}
+
 impl From<ApiError> for Step {
     fn from(error: ApiError) -> Step {
         Step::Reply(error.into())
@@ -154,6 +168,11 @@ pub struct Report {
 pub trait Exchange {
     /// Takes the next piece of the body; `end` with the last one, which may be empty.
     fn body(&mut self, piece: &[u8], end: bool) -> Step;
+
+    /// Learns that the rest of its body can't be read, and why.
+    fn broken(&mut self, error: ApiError) -> Step {
+        error.into()
+    }
 
     /// Takes the answer to a call, `None` if there was none.
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step;

@@ -3,6 +3,7 @@
 pub mod any_node;
 pub mod control;
 pub mod cors;
+pub mod decoding;
 pub mod documents;
 pub mod error;
 pub mod exchange;

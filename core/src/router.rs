@@ -5,6 +5,8 @@ use std::sync::Arc;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::any_node::{self, AnyNode, Expect};
+use crate::decoding::{Decoding, Encoding};
+use crate::documents::browse::Browse;
 use crate::documents::change::{Action, Change};
 use crate::documents::delete::Delete;
 use crate::documents::get::Get;
@@ -38,6 +40,8 @@ pub enum Kind {
     Edit,
     /// One document read.
     Get,
+    /// Documents read by their places.
+    Browse,
     /// Answered by the filter itself, or by any node.
     Instance,
     /// Answered by the control plane.
@@ -46,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Search,
         Kind::MultiSearch,
         Kind::FacetSearch,
@@ -55,6 +59,7 @@ impl Kind {
         Kind::Delete,
         Kind::Edit,
         Kind::Get,
+        Kind::Browse,
         Kind::Instance,
         Kind::Control,
     ];
@@ -70,6 +75,7 @@ impl Kind {
             Kind::Delete => "delete",
             Kind::Edit => "edit",
             Kind::Get => "get",
+            Kind::Browse => "browse",
             Kind::Instance => "instance",
             Kind::Control => "control",
         }
@@ -93,6 +99,16 @@ impl<E: Exchange + 'static> From<E> for Destination {
 /// Finds the destination of a request by its method and path.
 pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination) {
     head.target = normalized(&head.target);
+    let encoding = Encoding::take(&mut head);
+    match (destination(routing, head), encoding) {
+        ((kind, Destination::Exchange(exchange)), Some(encoding)) => {
+            (kind, Decoding::new(exchange, encoding).into())
+        }
+        (destination, _) => destination,
+    }
+}
+
+fn destination(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) {
     let path = head.path().to_string();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if segments.first() == Some(&"_miroir") {
@@ -132,6 +148,9 @@ pub fn route(routing: Arc<Routing>, mut head: RequestHead) -> (Kind, Destination
         ("POST", ["indexes", uid, "documents", "edit"]) => {
             (Kind::Edit, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Edit))
         }
+        ("GET", ["indexes", uid, "documents"]) | ("POST", ["indexes", uid, "documents", "fetch"]) => {
+            (Kind::Browse, uid, |routing, head, index, _| FanOut::<Browse>::new(routing, head, index).into())
+        }
         ("GET", ["indexes", uid, "documents", id]) if !id.is_empty() => {
             (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
         }
@@ -155,7 +174,7 @@ fn is_ours(segments: &[&str]) -> bool {
     match segments {
         ["health"] | ["version"] | ["multi-search"] => true,
         ["indexes", _, "search" | "facet-search" | "similar"] => true,
-        ["indexes", _, "documents", last] => !["fetch", "delete", "edit"].contains(last),
+        ["indexes", _, "documents"] | ["indexes", _, "documents", _] => true,
         _ => false,
     }
 }

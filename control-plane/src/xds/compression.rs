@@ -1,5 +1,6 @@
 //! Meilisearch takes compressed requests and compresses its answers; here Envoy does both, so that the filter sees
-//! plain bodies.
+//! plain bodies. Requests in gzip and deflate the filter decodes by itself: Envoy knows no deflate, and takes gzip that
+//! is cut for whole.
 
 use envoy_types::pb::envoy::config::core::v3::{RuntimeFeatureFlag, TypedExtensionConfig};
 use envoy_types::pb::envoy::extensions::compression::{brotli, gzip, zstd};
@@ -10,21 +11,16 @@ use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
 
 use super::listener::http_filter;
-use super::proto::{boolean, uint32};
-
-/// What DEFLATE can reach: to limit bodies is up to the filter.
-const MAX_INFLATE_RATIO: u32 = 1032;
+use super::proto::boolean;
 
 /// The HTTP filters to put before Miroir's.
 pub fn filters() -> Vec<HttpFilter> {
-    let gzip_decompressor =
-        gzip::decompressor::v3::Gzip { max_inflate_ratio: uint32(MAX_INFLATE_RATIO), ..Default::default() };
     vec![
-        decompressor("gzip", pack_any(gzip_decompressor)),
         decompressor("brotli", pack_any(brotli::decompressor::v3::Brotli::default())),
         decompressor("zstd", pack_any(zstd::decompressor::v3::Zstd::default())),
         compressor("gzip", pack_any(gzip::compressor::v3::Gzip::default())),
         compressor("brotli", pack_any(brotli::compressor::v3::Brotli::default())),
+        compressor("zstd", pack_any(zstd::compressor::v3::Zstd::default())),
     ]
 }
 

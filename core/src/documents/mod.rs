@@ -1,5 +1,6 @@
 //! Writing and reading documents by shard.
 
+pub mod browse;
 pub mod change;
 pub mod delete;
 pub mod filtered;

@@ -171,6 +171,13 @@ impl Exchange for Write {
         }
     }
 
+    fn broken(&mut self, error: ApiError) -> Step {
+        match self.reading {
+            Some(_) => self.refuse(error),
+            None => Step::Wait,
+        }
+    }
+
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step {
         let step = self.writing.answered(call, answer);
         if self.writing.is_whole() {
@@ -238,7 +245,8 @@ impl Reading {
 fn format(head: &RequestHead, csv_delimiter: Option<u8>) -> Result<Format, ApiError> {
     const ACCEPTED: &str = "Accepted values for the Content-Type header are: \
                             `application/json`, `application/x-ndjson`, `text/csv`";
-    if let Some(encoding) = head.header("content-encoding").filter(|encoding| *encoding != "identity") {
+    // What Meilisearch doesn't know it takes for no encoding.
+    if let Some(encoding) = head.header("content-encoding").filter(|name| ["br", "zstd"].contains(name)) {
         return Err(not_supported(format!(
             "The body is encoded with `{encoding}`: put Envoy's decompressor filter before miroir, or send it plain."
         )));

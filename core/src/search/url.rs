@@ -63,6 +63,24 @@ pub fn parse_similar(query: &str) -> Result<Map<String, Value>, Unreadable> {
     parameters(query).into_iter().map(parameter).collect()
 }
 
+/// Reads the query string of a request for documents.
+///
+/// # Errors
+/// [`Unreadable`] for what Meilisearch would refuse: a node should say why.
+pub fn parse_documents(query: &str) -> Result<Map<String, Value>, Unreadable> {
+    let parameter = |(key, value): (Cow<str>, Cow<str>)| {
+        let value = match &*key {
+            "fields" if value == "*" => Value::Null,
+            "fields" | "ids" => list(&value),
+            "sort" => sort(&value),
+            "offset" | "limit" | "retrieveVectors" | "filter" => common(&key, &value)?,
+            _ => return Err(Unreadable),
+        };
+        Ok((key.into_owned(), value))
+    };
+    parameters(query).into_iter().map(parameter).collect()
+}
+
 /// Of a parameter that is there twice the last one counts.
 fn parameters(query: &str) -> BTreeMap<Cow<'_, str>, Cow<'_, str>> {
     form_urlencoded::parse(query.as_bytes()).collect()

@@ -9,7 +9,7 @@ use crate::case::{Case, prepare};
 use crate::{BODY_LIMIT, PAIR};
 
 /// Meilisearch 1.50's codes (`crates/meilisearch-types/src/error.rs`).
-const CODES: [&str; 288] = [
+const CODES: [&str; 290] = [
     "api_key_already_exists",
     "api_key_not_found",
     "index_scoped_api_key_with_global_action",

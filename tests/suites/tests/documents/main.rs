@@ -1,6 +1,9 @@
 //! Documents, indexes, settings and tasks as a client of Meilisearch knows them: what Miroir answers is what one
 //! node alone would.
 
+mod browse;
+mod changes;
+mod csv;
 mod hidden;
 mod ids;
 mod indexes;
