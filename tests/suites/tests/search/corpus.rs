@@ -29,7 +29,7 @@ fn films() -> Vec<Value> {
             "rank": (id * 7919) % 100_003,
             "_geo": { "lat": random.f32() * 60.0, "lng": random.f32() * 60.0 },
         });
-        if id % 10 == 0 {
+        if id.is_multiple_of(10) {
             film["_geo"] = Value::Null;
         }
         film
@@ -50,7 +50,7 @@ fn scenes() -> Vec<Value> {
     let mut random = fastrand::Rng::with_seed(13);
     let scene = |id: usize| {
         // Some have no vector.
-        let vector = if id % 10 == 0 { Value::Null } else { json!(vector(id as u64)) };
+        let vector = if id.is_multiple_of(10) { Value::Null } else { json!(vector(id as u64)) };
         json!({
             "id": id,
             "title": words(&mut random, 2),
