@@ -29,4 +29,3 @@ const { results } = await searchClient.search([
 assert.equal(results[0].hits[0]._highlightResult.title.value, "<b>Carol</b>");
 assert.deepEqual(results[1].hits.map((hit) => hit.id), [1, 3]);
 assert.deepEqual(results[1].facets.genres, { Drama: 2, Romance: 1 });
-await index.delete?.();

@@ -56,7 +56,7 @@ token = client.generate_tenant_token(
     search_key.uid,
     {"python": {"filter": "year > 2013"}},
     api_key=search_key.key,
-    expires_at=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) + datetime.timedelta(hours=1),
+    expires_at=datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1),
 )
 tenant = meilisearch.Client(url, token)
 found = tenant.index("python").search("", {"sort": ["year:asc"]})
