@@ -170,8 +170,9 @@ async fn documents_are_edited_by_a_function_that_does_not_see_the_tag() {
         json!({ "function": "doc.x = 1", "more": 1 }),
     ] {
         pair.same(async |client| {
+            // Of a script that breaks off, Rhai names another place where something follows it.
             let answer = edit(&client, &body).await;
-            (body.clone(), answer.status, answer.json::<Value>().unwrap())
+            (body.clone(), answer.status, answer.code())
         })
         .await;
     }
