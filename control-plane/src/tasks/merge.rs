@@ -148,14 +148,14 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
         kind::DOCUMENT_ADDITION if task.status == TaskStatus::Succeeded => {
             details["indexedDocuments"] = details["receivedDocuments"].clone();
         }
-        kind::DOCUMENT_ADDITION => return undone(&task.kind, details),
-        kind::DOCUMENT_DELETION => {
-            details["deletedDocuments"] = json!(counted_documents(&task.parts, "deletedDocuments"));
-        }
-        kind::DOCUMENT_EDITION => {
+        kind::DOCUMENT_EDITION if task.status == TaskStatus::Succeeded => {
             for count in ["deletedDocuments", "editedDocuments"] {
                 details[count] = json!(counted_documents(&task.parts, count));
             }
+        }
+        kind::DOCUMENT_ADDITION | kind::DOCUMENT_EDITION => return undone(&task.kind, details),
+        kind::DOCUMENT_DELETION => {
+            details["deletedDocuments"] = json!(counted_documents(&task.parts, "deletedDocuments"));
         }
         kind::INDEX_DELETION => {
             let deleted = task.parts.iter().filter_map(|part| part.details["deletedDocuments"].as_u64());
@@ -185,13 +185,14 @@ fn final_details(task: &TaskRecord, copies: u64) -> Value {
 
 /// The details of a task of which nothing was done.
 pub fn undone(kind: &str, mut details: Value) -> Value {
-    let counts: &[&str] = match kind {
-        kind::DOCUMENT_ADDITION => &["indexedDocuments"],
-        kind::DOCUMENT_EDITION => &["deletedDocuments", "editedDocuments"],
-        _ => &["deletedDocuments"],
+    let count = match kind {
+        kind::DOCUMENT_ADDITION => "indexedDocuments",
+        // Meilisearch leaves what was deleted open.
+        kind::DOCUMENT_EDITION => "editedDocuments",
+        _ => "deletedDocuments",
     };
     if let Value::Null | Value::Object(_) = details {
-        counts.iter().for_each(|count| details[count] = json!(0));
+        details[count] = json!(0);
     }
     details
 }

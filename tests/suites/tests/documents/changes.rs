@@ -135,7 +135,7 @@ async fn documents_are_edited_by_a_function_that_does_not_see_the_tag() {
     })
     .await;
     let probe = json!({ "function": "doc.x = 1", "filter": "kind = absent" });
-    if edit(&pair.single.client(), &probe).await.status == 404 {
+    if [404, 405].contains(&edit(&pair.single.client(), &probe).await.status) {
         assert!(std::env::var_os("MEILISEARCH_BIN").is_none(), "Meilisearch edits documents");
         eprintln!("not tested: the embedded node edits no documents, set MEILISEARCH_BIN");
         return;
@@ -170,8 +170,9 @@ async fn documents_are_edited_by_a_function_that_does_not_see_the_tag() {
         json!({ "function": "doc.x = 1", "more": 1 }),
     ] {
         pair.same(async |client| {
+            // Of a script that breaks off, Rhai names another place where something follows it.
             let answer = edit(&client, &body).await;
-            (body.clone(), answer.status, answer.json::<Value>().unwrap())
+            (body.clone(), answer.status, answer.code())
         })
         .await;
     }
