@@ -134,20 +134,22 @@ fn destination(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) 
             (Kind::Search, uid, |routing, head, index, _| FanOut::<Search>::new(routing, head, index).into())
         }
         ("POST" | "PUT", ["indexes", uid, "documents"]) => {
-            (Kind::Write, uid, |routing, head, index, _| Write::new(routing, head, index))
+            (Kind::Write, uid, |routing, head, index, _| Write::destination(routing, head, index))
         }
         ("POST", ["indexes", uid, "documents", "delete-batch"]) => {
-            (Kind::Delete, uid, |routing, head, index, _| Delete::new(routing, head, index, None))
+            (Kind::Delete, uid, |routing, head, index, _| Delete::destination(routing, head, index, None))
         }
-        ("DELETE", ["indexes", uid, "documents"]) => {
-            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Clear))
-        }
+        ("DELETE", ["indexes", uid, "documents"]) => (Kind::Delete, uid, |routing, head, index, _| {
+            Change::destination(routing, head, index, Action::Clear)
+        }),
         ("POST", ["indexes", uid, "documents", "delete"]) => {
-            (Kind::Delete, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Delete))
+            (Kind::Delete, uid, |routing, head, index, _| {
+                Change::destination(routing, head, index, Action::Delete)
+            })
         }
-        ("POST", ["indexes", uid, "documents", "edit"]) => {
-            (Kind::Edit, uid, |routing, head, index, _| Change::new(routing, head, index, Action::Edit))
-        }
+        ("POST", ["indexes", uid, "documents", "edit"]) => (Kind::Edit, uid, |routing, head, index, _| {
+            Change::destination(routing, head, index, Action::Edit)
+        }),
         ("GET", ["indexes", uid, "documents"]) | ("POST", ["indexes", uid, "documents", "fetch"]) => {
             (Kind::Browse, uid, |routing, head, index, _| FanOut::<Browse>::new(routing, head, index).into())
         }
@@ -155,7 +157,9 @@ fn destination(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) 
             (Kind::Get, uid, |routing, head, index, id| Get::new(routing, head, index, id.into()).into())
         }
         ("DELETE", ["indexes", uid, "documents", id]) if !id.is_empty() => {
-            (Kind::Delete, uid, |routing, head, index, id| Delete::new(routing, head, index, Some(id.into())))
+            (Kind::Delete, uid, |routing, head, index, id| {
+                Delete::destination(routing, head, index, Some(id.into()))
+            })
         }
         (_, segments) if is_ours(segments) => return (Kind::Instance, Destination::Reply(not_allowed())),
         _ => return (Kind::Control, Proxy::new(routing, head).into()),
@@ -171,12 +175,12 @@ fn destination(routing: Arc<Routing>, head: RequestHead) -> (Kind, Destination) 
 
 /// Whether the control plane knows nothing of this path, whatever the method.
 fn is_ours(segments: &[&str]) -> bool {
-    match segments {
-        ["health"] | ["version"] | ["multi-search"] => true,
-        ["indexes", _, "search" | "facet-search" | "similar"] => true,
-        ["indexes", _, "documents"] | ["indexes", _, "documents", _] => true,
-        _ => false,
-    }
+    matches!(
+        segments,
+        ["health" | "version" | "multi-search"]
+            | ["indexes", _, "search" | "facet-search" | "similar" | "documents"]
+            | ["indexes", _, "documents", _]
+    )
 }
 
 /// Meilisearch's answer to a method that a path doesn't have: no body.

@@ -31,7 +31,7 @@ fn a_search_finds_each_document_once_and_counts_it_once() {
     for (nodes, copies, groups) in [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 3, 1), (2, 2, 2), (5, 3, 2)] {
         let mut world = World::new(16, nodes, copies, groups, 42);
         world.fill(documents(100));
-        let (ids, answer, reply) = world.search(json!({"limit": 200}));
+        let (ids, answer, reply) = world.search(json!({"limit": 200, "facets": ["g"]}));
         assert_eq!(
             ids.iter().collect::<BTreeSet<_>>().len(),
             100,

@@ -10,7 +10,7 @@ const PREFIX: &str = "MIROIR_";
 
 /// The keys that environment variables may set. A variable that begins otherwise is none of ours: Kubernetes, for
 /// one, sets `MIROIR_PORT` and more for a service named `miroir`.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "shards",
     "replication_factor",
     "replica_groups",
@@ -24,6 +24,7 @@ const KEYS: [&str; 15] = [
     "write_quorum",
     "unavailable_shard_policy",
     "body_limit",
+    "write_buffer_limit",
     "timeouts",
     "health",
 ];

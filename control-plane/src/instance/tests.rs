@@ -179,11 +179,12 @@ async fn every_node_has_the_rules_and_no_others() {
         assert_eq!([&first, &second].map(|node| active(node, uid)), [Some(json!(true)), Some(json!(true))]);
     }
     // The node loses one, gets another, and one changes.
-    let mut held = second.held();
-    held.rules.remove("kept");
-    held.rules.insert("stranger".to_owned(), json!({"uid": "stranger"}));
-    held.rules.insert("changed".to_owned(), json!({"uid": "changed", "active": false, "more": 1}));
-    drop(held);
+    {
+        let mut held = second.held();
+        held.rules.remove("kept");
+        held.rules.insert("stranger".to_owned(), json!({"uid": "stranger"}));
+        held.rules.insert("changed".to_owned(), json!({"uid": "changed", "active": false, "more": 1}));
+    }
     let pending = rules::change(&cluster, Change::Delete { uid: "nothing" }, "").await.unwrap();
     bring_in_step(&cluster, "b", &cluster.clients["b"]).await.unwrap();
     assert!(second.held().rules.contains_key("stranger"), "nothing is repaired while a change is under way");

@@ -204,14 +204,16 @@ fn counted_documents(parts: &[TaskPart], count: &str) -> u64 {
 }
 
 fn error(parts: &[TaskPart]) -> ApiError {
-    let failed = parts.iter().filter(|part| part.status == TaskStatus::Failed);
+    let accepted = || parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_)));
+    let failed = accepted().filter(|part| part.status == TaskStatus::Failed);
     let mut of_nodes =
-        failed.filter_map(|part| Some((part, serde_json::from_value(part.error.clone()).ok()?)));
+        failed.filter_map(|part| Some((part, serde_json::from_value::<ApiError>(part.error.clone()).ok()?)));
     if let Some((part, error)) = of_nodes.next() {
-        let error: ApiError = error;
+        // Where all nodes say the same, it is of what the client sent.
+        let is_of_all = accepted().count() > 1 && accepted().all(|other| other.error == part.error);
         return match error.kind {
-            // Every node says the same of what the client sent.
             ErrorType::InvalidRequest => error,
+            _ if is_of_all => error,
             _ => ApiError { message: format!("Node `{}`: {}", part.node, error.message), ..error },
         };
     }

@@ -64,8 +64,13 @@ enum NoPlan {
 }
 
 impl Change {
-    /// The exchange before any of its body.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String, action: Action) -> Destination {
+    /// Where a request goes: to its exchange, or to a node that says what is wrong with its head.
+    pub fn destination(
+        routing: Arc<Routing>,
+        head: RequestHead,
+        index: String,
+        action: Action,
+    ) -> Destination {
         let is_json = || {
             let content_type = head.header("content-type").unwrap_or_default();
             content_type.split(';').next().unwrap_or_default().trim() == "application/json"

@@ -32,8 +32,13 @@ pub struct Delete {
 }
 
 impl Delete {
-    /// The exchange before any of its body.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String, id: Option<String>) -> Destination {
+    /// Where a request goes: to its exchange, or to a node that says what is wrong with its head.
+    pub fn destination(
+        routing: Arc<Routing>,
+        head: RequestHead,
+        index: String,
+        id: Option<String>,
+    ) -> Destination {
         let Ok(parameters) = Parameters::of_change(head.query()) else {
             let nothing = if id.is_some() { "" } else { "[]" };
             return RefusedHead::new(routing, head, nothing).into();

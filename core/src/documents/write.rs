@@ -49,8 +49,8 @@ struct Reading {
 }
 
 impl Write {
-    /// The exchange before any of its body. What is wrong with the head is answered when the body is there.
-    pub fn new(routing: Arc<Routing>, head: RequestHead, index: String) -> Destination {
+    /// Where a request goes: to its exchange, or to a node that says what is wrong with its head.
+    pub fn destination(routing: Arc<Routing>, head: RequestHead, index: String) -> Destination {
         let Ok(parameters) = Parameters::of_addition(head.query()) else {
             return RefusedHead::new(routing, head, "").into();
         };

@@ -27,7 +27,7 @@ async fn keys_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'stat
     store.delete_key(gone.uid).await.unwrap();
     store.delete_key(Uuid::new_v4()).await.unwrap();
     let adopted = key("adopted", 3);
-    store.adopt_keys("a", &[adopted.clone()]).await.unwrap();
+    store.adopt_keys("a", std::slice::from_ref(&adopted)).await.unwrap();
     store.adopt_keys("a", &[]).await.unwrap();
     store.adopt_keys("b", &[]).await.unwrap();
     drop(store);

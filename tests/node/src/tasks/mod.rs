@@ -277,9 +277,11 @@ impl Task {
     pub fn fail(&mut self, error: ResponseError) {
         self.status = Status::Failed;
         self.error = Some(error);
-        for counter in
-            ["indexedDocuments", "deletedDocuments", "editedDocuments", "canceledTasks", "deletedTasks"]
-        {
+        let edits = self.details.contains_key("editedDocuments");
+        let counters =
+            ["indexedDocuments", "deletedDocuments", "editedDocuments", "canceledTasks", "deletedTasks"];
+        // What an edition that failed has deleted, Meilisearch leaves open.
+        for counter in counters.into_iter().filter(|counter| !edits || *counter != "deletedDocuments") {
             if let Some(count) = self.details.get_mut(counter) {
                 *count = 0.into();
             }
