@@ -12,12 +12,12 @@ const COUNT: u64 = 300;
 fn document(id: u64) -> Value {
     let mut document = json!({
         "id": id, "kind": format!("k{}", id % 7), "nested": { "rank": (id * 37) % 101, "more": id },
-        "price": if id % 5 == 0 { json!(format!("Price {id:03}")) } else { json!(id * 13 % 50) },
+        "price": if id.is_multiple_of(5) { json!(format!("Price {id:03}")) } else { json!(id * 13 % 50) },
     });
-    if id % 4 == 0 {
+    if id.is_multiple_of(4) {
         document["_geo"] = json!({ "lat": (id % 80) as f64, "lng": (id % 170) as f64 });
     }
-    if id % 11 == 0 {
+    if id.is_multiple_of(11) {
         document.as_object_mut().unwrap().remove("price");
     }
     document

@@ -52,7 +52,7 @@ async fn every_task_is_in_a_batch_that_tells_of_it() {
         ("indexUids=batched&types=settingsUpdate".to_owned(), &third),
         (format!("indexUids=batched&from={first}"), &first),
     ] {
-        assert_eq!(uids(&results(&client, &query).await), std::slice::from_ref(&expected), "{query}");
+        assert_eq!(uids(&results(&client, &query).await), std::slice::from_ref(expected), "{query}");
     }
     assert_eq!(results(&client, "indexUids=batched&statuses=enqueued").await, [] as [Value; 0]);
     let of_task = client.get(&format!("/tasks?batchUids={second}")).await.unwrap().ok().unwrap();
