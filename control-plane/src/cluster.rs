@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, NodeConfig};
 use crate::indexes::{Gates, IndexLocks};
+use crate::keys;
 use crate::node_client::NodeClient;
 use crate::routing::{self, Inputs};
 use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
@@ -271,7 +272,9 @@ async fn build_table(
         stale: &store.stale_replicas().await?,
         indexes: &store.indexes().await?,
         filter_token,
-        node_key: config.master_key.expose(),
+        node_key: Some(config.master_key.expose())
+            .filter(|master_key| !master_key.is_empty())
+            .map(|master_key| keys::value(master_key, keys::reader().uid)),
         policy: config.policy(),
     }))
 }

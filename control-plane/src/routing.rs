@@ -32,8 +32,8 @@ pub struct Inputs<'a> {
     pub indexes: &'a BTreeMap<String, IndexRecord>,
     /// What proves to us that a call comes from the filter.
     pub filter_token: &'a str,
-    /// The nodes' master key; empty if they have none.
-    pub node_key: &'a str,
+    /// The value of the filter's own key; `None` if nodes ask for no key.
+    pub node_key: Option<String>,
     /// Limits and policies.
     pub policy: Policy,
 }
@@ -73,7 +73,7 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
             authority: CONTROL_PLANE_CLUSTER.into(),
             token: inputs.filter_token.into(),
         },
-        node_key: Some(inputs.node_key.to_owned()).filter(|key| !key.is_empty()),
+        node_key: inputs.node_key,
         policy: inputs.policy,
     }
 }

@@ -4,8 +4,10 @@
 //! The store is right about which keys there are and when they were made; nodes are brought in step with it.
 
 mod nodes;
+mod reader;
 
 pub use nodes::bring_in_step;
+pub use reader::reader;
 
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::error::{ApiError, ErrorType, no_quorum};

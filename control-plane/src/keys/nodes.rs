@@ -8,11 +8,12 @@ use time::format_description::well_known::Rfc3339;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::reader;
 use crate::cluster::Cluster;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{KeyRecord, StoreError};
 
-/// Sees to it that a node has the cluster's keys and no others. The keys that it had before it was part of the
+/// Sees to it that a node has the cluster's keys, the filter's [`reader`], and no others. The keys that it had before it was part of the
 /// cluster are adopted.
 ///
 /// # Errors
@@ -26,7 +27,8 @@ pub async fn bring_in_step(cluster: &Cluster, node: &str, client: &NodeClient) -
     if !cluster.store.key_nodes().await?.contains(node) {
         adopt(cluster, node, &held).await?;
     }
-    let wanted = cluster.store.keys().await?;
+    let mut wanted = cluster.store.keys().await?;
+    wanted.push(reader());
     for step in steps(&held, &wanted, OffsetDateTime::now_utc()) {
         step.take(node, client).await?;
     }
@@ -34,7 +36,8 @@ pub async fn bring_in_step(cluster: &Cluster, node: &str, client: &NodeClient) -
 }
 
 async fn adopt(cluster: &Cluster, node: &str, held: &[KeyRecord]) -> Result<(), StoreError> {
-    let known = cluster.store.keys().await?;
+    let mut known = cluster.store.keys().await?;
+    known.push(reader());
     let new: Vec<KeyRecord> = held.iter().filter(|key| is_new(key, &known)).cloned().collect();
     if !new.is_empty() {
         info!(node, keys = new.len(), "adopting the keys of the node");

@@ -9,7 +9,7 @@ use crate::{cluster, lacking};
 async fn every_node_has_the_rules() {
     let mut cluster = cluster().await;
     let client = cluster.client();
-    if lacking(&cluster.node(0).client(), "/experimental-features").await {
+    if lacking(&cluster.node(0).client(), "/dynamic-search-rules/none").await {
         return;
     }
     let on = json!({ "dynamicSearchRules": true });
