@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use tracing::{error, info};
 
 use super::index_not_found;
-use super::nodes::{at_least_one, part};
+use super::nodes::{at_least_one, is_up, part};
 use crate::api::Failure;
 use crate::cluster::Cluster;
 use crate::health::take_down;
@@ -241,8 +241,7 @@ async fn next_uid(
     change: &NodeChange,
 ) -> Result<u64, NodeError> {
     let waits = |pending: &PendingChange| pending.change.uids().iter().any(|uid| change.uids().contains(uid));
-    let is_up = cluster.table().nodes.iter().any(|other| other.id == node && other.up);
-    if !is_up || cluster.store.pending_changes(node).await?.iter().any(waits) {
+    if !is_up(cluster, node) || cluster.store.pending_changes(node).await?.iter().any(waits) {
         return Err(NodeError::OutOfStep(node.to_owned()));
     }
     Ok(client.newest_task().await?.map_or(0, |task| task.uid + 1))

@@ -32,7 +32,8 @@ pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
         let enqueued = enqueue(node.clone(), client.clone());
         async move {
             let in_step = async {
-                match cluster.store.pending_changes(node).await?.is_empty() {
+                // Of one that is up, a change of another index is just being sent.
+                match is_up(cluster, node) || cluster.store.pending_changes(node).await?.is_empty() {
                     true => enqueued.await,
                     false => Err(NodeError::OutOfStep(node.clone())),
                 }
@@ -41,6 +42,11 @@ pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
         }
     });
     join_all(parts).await
+}
+
+/// Whether a node is read and written now.
+pub fn is_up(cluster: &Cluster, node: &str) -> bool {
+    cluster.table().nodes.iter().any(|other| other.id == node && other.up)
 }
 
 /// What became of a change on one node.
