@@ -205,6 +205,8 @@ fn allows(actions: &[String], action: &str) -> bool {
     actions.iter().any(|allowed| match allowed.as_str() {
         "*" => true,
         "*.get" => only_reads,
+        // As in Meilisearch, what asks for all of `documents.*` is allowed by `*` alone.
+        _ if verb == "*" => false,
         allowed => allowed == action || allowed.strip_suffix(".*") == Some(group),
     })
 }
@@ -251,6 +253,7 @@ mod tests {
         assert!(allowed(&["*.get"], "fields.post"));
         assert!(!allowed(&["search"], "indexes.create"));
         assert!(!allowed(&["documents.*"], "indexes.create"));
+        assert!(!allowed(&["documents.*"], "documents.*") && allowed(&["*"], "documents.*"));
     }
 
     #[test]

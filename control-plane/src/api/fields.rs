@@ -22,7 +22,8 @@ async fn list(
 ) -> Result<Json<Value>, Failure> {
     api.authorize(&request.headers, action::FIELDS_POST, Some(&uid)).await?;
     check_index_uid(&uid)?;
-    let query = request.json().and_then(|body| serde_json::from_value::<FieldsQuery>(body).ok());
+    let body = request.json().filter(Value::is_object);
+    let query = body.and_then(|body| serde_json::from_value::<FieldsQuery>(body).ok());
     let Some(query) = query else { return Err(request.refusal(&api.cluster).await) };
     let index = api.cluster.store.index(&uid).await?.ok_or_else(|| index_not_found(&uid))?;
     let fields = fields::of_index(&api.cluster, &index).await?;

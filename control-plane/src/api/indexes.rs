@@ -66,7 +66,10 @@ async fn create(
     request: ClientRequest,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let access = api.authorize(&request.headers, action::INDEXES_CREATE, None).await?;
-    let creation = request.json().and_then(|body| serde_json::from_value::<Creation>(body).ok());
+    let creation = request
+        .json()
+        .filter(Value::is_object)
+        .and_then(|body| serde_json::from_value::<Creation>(body).ok());
     let Some(Creation { uid, primary_key }) = creation.filter(|creation| is_index_uid(&creation.uid)) else {
         return Err(request.refusal(&api.cluster).await);
     };
@@ -104,7 +107,8 @@ async fn update(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     api.authorize(&request.headers, action::INDEXES_UPDATE, Some(&uid)).await?;
     check_index_uid(&uid)?;
-    let update = request.json().and_then(|body| serde_json::from_value::<Update>(body).ok());
+    let update =
+        request.json().filter(Value::is_object).and_then(|body| serde_json::from_value::<Update>(body).ok());
     let update = update.filter(|update| update.uid.as_deref().is_none_or(is_index_uid));
     let Some(Update { primary_key, uid: new_uid }) = update else {
         return Err(request.refusal(&api.cluster).await);

@@ -29,7 +29,9 @@ struct Pair {
 
 async fn swap(State(api): State<Api>, request: ClientRequest) -> Result<(StatusCode, Json<Value>), Failure> {
     let access = api.authorize(&request.headers, action::INDEXES_SWAP, None).await?;
-    let pairs = request.json().and_then(|body| serde_json::from_value::<Vec<Pair>>(body).ok());
+    let is_list = |body: &Value| body.as_array().is_some_and(|pairs| pairs.iter().all(Value::is_object));
+    let body = request.json().filter(is_list);
+    let pairs = body.and_then(|body| serde_json::from_value::<Vec<Pair>>(body).ok());
     let is_valid = |pair: &Pair| is_index_uid(&pair.indexes.0) && is_index_uid(&pair.indexes.1);
     let Some(pairs) = pairs.filter(|pairs| pairs.iter().all(is_valid)) else {
         return Err(request.refusal(&api.cluster).await);

@@ -77,14 +77,14 @@ pub async fn update(
     }
     let renamed = match new_uid {
         Some(new_uid) => match names::rename(cluster, uid, new_uid).await? {
-            Ok(parts) => Some(parts),
+            Ok(renamed) => Some(renamed),
             Err(error) => return Ok(refuse(error).await?),
         },
         None => None,
     };
     let named = new_uid.unwrap_or(uid);
-    let parts = match renamed {
-        Some(parts) if primary_key.is_none() => parts,
+    let parts = match &renamed {
+        Some(renamed) if primary_key.is_none() => renamed.parts.clone(),
         _ => set_primary_key(cluster, named, primary_key).await?,
     };
     let change = IndexChange {

@@ -16,9 +16,7 @@ pub mod settings;
 pub use gates::Gates;
 pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;
-pub use names::{
-    changes_of_names, check_swaps, delete, names_of, repeat_where_failed, swap, take_pending, under_way,
-};
+pub use names::{check_swaps, delete, repeat_where_failed, swap, take_pending, under_way};
 pub use nodes::{at_least_one, bring_in_step, converge, enqueue_everywhere};
 
 use miroir_core::error::{ApiError, ErrorType};

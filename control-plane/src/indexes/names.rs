@@ -14,6 +14,7 @@ use futures::future::join_all;
 use miroir_core::error::{ApiError, ErrorType, no_quorum};
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio::sync::OwnedMutexGuard;
 use tracing::{error, info};
 
 use super::index_not_found;
@@ -59,7 +60,10 @@ pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure>
 pub async fn swap(cluster: &Cluster, swaps: Vec<IndexSwap>) -> Result<TaskRecord, Failure> {
     let details = json!({"swaps": swaps});
     match exchange(cluster, swaps).await? {
-        Ok(parts) => Ok(register_global(cluster, kind::INDEX_SWAP, details, parts).await?),
+        // Registered before anybody else changes these indexes.
+        Ok(Exchanged { parts, _one_at_a_time }) => {
+            Ok(register_global(cluster, kind::INDEX_SWAP, details, parts).await?)
+        }
         Err(error) => Ok(register_global_failed(cluster, kind::INDEX_SWAP, details, error).await?),
     }
 }
@@ -69,15 +73,20 @@ pub(super) async fn rename(
     cluster: &Cluster,
     uid: &str,
     new_uid: &str,
-) -> Result<Result<Vec<TaskPart>, ApiError>, Failure> {
+) -> Result<Result<Exchanged, ApiError>, Failure> {
     let swap = IndexSwap { indexes: (uid.to_owned(), new_uid.to_owned()), rename: true };
     exchange(cluster, vec![swap]).await
 }
 
-async fn exchange(
-    cluster: &Cluster,
-    swaps: Vec<IndexSwap>,
-) -> Result<Result<Vec<TaskPart>, ApiError>, Failure> {
+/// Indexes that have exchanged their uids, and are locked until the task of it is registered: until then nobody could
+/// tell that a node knows them by other uids than the store.
+pub(super) struct Exchanged {
+    /// What nodes do for it.
+    pub parts: Vec<TaskPart>,
+    _one_at_a_time: Vec<OwnedMutexGuard<()>>,
+}
+
+async fn exchange(cluster: &Cluster, swaps: Vec<IndexSwap>) -> Result<Result<Exchanged, ApiError>, Failure> {
     let uids: Vec<&str> = swaps.iter().flat_map(IndexSwap::uids).collect();
     let _no_write_under_way = cluster.gates.close(uids.iter().copied()).await;
     let _one_at_a_time = cluster.index_locks.lock_all(uids.iter().copied()).await;
@@ -85,7 +94,8 @@ async fn exchange(
         return Ok(Err(error));
     }
     wait_until_quiet(cluster, &uids).await?;
-    Ok(Ok(change(cluster, NodeChange::Swap(swaps.clone())).await?))
+    let parts = change(cluster, NodeChange::Swap(swaps.clone())).await?;
+    Ok(Ok(Exchanged { parts, _one_at_a_time }))
 }
 
 /// Refuses swaps that name an index twice.
@@ -183,7 +193,7 @@ pub async fn under_way(cluster: &Cluster, uid: &str, finishing: Option<u64>) -> 
 }
 
 /// The swaps and renamings that are under way.
-pub fn changes_of_names() -> TaskQuery {
+fn changes_of_names() -> TaskQuery {
     TaskQuery {
         limit: usize::MAX,
         statuses: Some(vec![TaskStatus::Enqueued, TaskStatus::Processing]),
@@ -193,7 +203,7 @@ pub fn changes_of_names() -> TaskQuery {
 }
 
 /// The uids that a task exchanges.
-pub fn names_of(task: &TaskRecord) -> Vec<&str> {
+fn names_of(task: &TaskRecord) -> Vec<&str> {
     let swapped = task.details["swaps"].as_array().into_iter().flatten();
     let swapped = swapped.flat_map(|swap| swap["indexes"].as_array().into_iter().flatten());
     let renamed = [&task.details["oldIndexUid"], &task.details["newIndexUid"]];

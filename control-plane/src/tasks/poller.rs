@@ -1,6 +1,6 @@
 //! Asks the nodes what has become of the parts of unfinished tasks, and finishes the tasks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::kind;
 use super::merge::{self, Circumstances};
 use super::on_tasks::{Cancelations, finish_cancelation};
 use crate::cluster::Cluster;
-use crate::indexes::{self, changes_of_names, names_of};
+use crate::indexes;
 use crate::instance::rules;
 use crate::node_client::NodeTask;
 use crate::store::{IndexChange, StoreError, TaskPart, TaskRecord, TaskStatus};
@@ -68,27 +68,23 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
     let circumstances = circumstances(cluster);
     let answers = ask_nodes(cluster, &tasks, &circumstances).await;
     let cancelations = Cancelations::under_way(cluster).await?;
-    let renamings = cluster.store.tasks(&changes_of_names()).await?.tasks;
     let mut round = Round::Unchanged;
     for before in &tasks {
-        let index = before.index_uid.as_deref();
-        let is_renamed = renamings
-            .iter()
-            .any(|later| later.uid > before.uid && names_of(later).into_iter().any(|uid| Some(uid) == index));
         let mut task = before.clone();
         if task.kind == kind::TASK_CANCELATION {
             finish_cancelation(cluster, &mut task).await?;
         } else {
             for part in &mut task.parts {
-                apply(cluster, before, is_renamed, part, &answers).await?;
+                apply(cluster, before, part, &answers).await?;
             }
             merge::merge(&mut task, &circumstances);
         }
         if task == *before {
             continue;
         }
-        // Its settings are read back from the nodes under the new uid, which they must know first.
-        if is_renamed && task.kind == kind::SETTINGS_UPDATE && task.status.is_final() {
+        // Its settings are read back from the nodes under the index's new uid, which they must know first.
+        if task.kind == kind::SETTINGS_UPDATE && task.status.is_final() && is_renamed(cluster, before).await?
+        {
             continue;
         }
         if task.status == TaskStatus::Canceled {
@@ -149,7 +145,6 @@ async fn ask_nodes<'t>(
 async fn apply(
     cluster: &Cluster,
     task: &TaskRecord,
-    is_renamed: bool,
     part: &mut TaskPart,
     answers: &Answers<'_>,
 ) -> Result<(), StoreError> {
@@ -161,8 +156,14 @@ async fn apply(
         return Ok(());
     };
     // A node that was wiped counts its tasks anew: then the uid is unknown, or another index's.
-    let is_it = |answer: &&NodeTask| is_renamed || is_about(answer, task);
-    let Some(answer) = answer.as_ref().filter(is_it) else {
+    let known = match answer {
+        Some(answer) => match is_about(cluster, answer, task).await? {
+            Some(is_it) => Some(answer).filter(|_| is_it),
+            None => return Ok(()),
+        },
+        None => None,
+    };
+    let Some(answer) = known else {
         warn!(node = part.node, uid, "a node no longer knows a task that it had accepted");
         part.outcome = PartOutcome::Missed(format!("the node no longer knows its task {uid}"));
         return cluster.store.mark_stale(&part.node, &part.shards).await;
@@ -189,11 +190,41 @@ fn in_clients_words(kind: &str, mut error: Value) -> Value {
     error
 }
 
-/// Whether a node's task is about the index that ours is about. A renaming is known by both uids.
-fn is_about(answer: &NodeTask, task: &TaskRecord) -> bool {
+/// Whether a node's task is about the index that ours is about: by either of its uids while it is swapped or renamed.
+/// `None` while that can't be told, because a change of the index is just being made.
+async fn is_about(
+    cluster: &Cluster,
+    answer: &NodeTask,
+    task: &TaskRecord,
+) -> Result<Option<bool>, StoreError> {
     let renamed = task.details["newIndexUid"].as_str();
-    answer.index_uid == task.index_uid
-        || renamed.is_some() && [None, renamed].contains(&answer.index_uid.as_deref())
+    let its_own = answer.index_uid == task.index_uid;
+    if its_own || renamed.is_some() && [None, renamed].contains(&answer.index_uid.as_deref()) {
+        return Ok(Some(true));
+    }
+    let mut locks = Vec::new();
+    let uids: BTreeSet<&String> = task.index_uid.iter().chain(&answer.index_uid).collect();
+    for uid in uids {
+        let Some(lock) = cluster.index_locks.try_lock(uid) else { return Ok(None) };
+        locks.push(lock);
+    }
+    let Some(now) = cluster.store.task(task.uid).await? else { return Ok(None) };
+    if now.index_uid == answer.index_uid {
+        return Ok(Some(true));
+    }
+    Ok(Some(is_renamed(cluster, task).await?))
+}
+
+/// Whether the task's index was given another uid that some nodes may not know yet, or that we didn't know when we read
+/// the task.
+async fn is_renamed(cluster: &Cluster, task: &TaskRecord) -> Result<bool, StoreError> {
+    let Some(now) = cluster.store.task(task.uid).await? else { return Ok(false) };
+    for uid in task.index_uid.iter().chain(&now.index_uid) {
+        if indexes::under_way(cluster, uid, Some(task.uid)).await? {
+            return Ok(true);
+        }
+    }
+    Ok(now.index_uid != task.index_uid)
 }
 
 /// Does what must be done before a client may see that the task is over.

@@ -118,7 +118,8 @@ impl Action {
                 "get" => group != "keys",
                 _ => matches!(wanted, "search" | "export" | "version" | "fields.post"),
             },
-            allowed => allowed == wanted || allowed.strip_suffix(".*") == Some(group) && verb != "*",
+            _ if verb == "*" => false,
+            allowed => allowed == wanted || allowed.strip_suffix(".*") == Some(group),
         }
     }
 

@@ -129,7 +129,7 @@ async fn documents_are_edited_by_a_function() {
             json!({ "function": function, "context": { "mark": "!" }, "filter": "genre = play" }),
         ),
         get("/indexes/edited/documents").in_any_order(),
-        post("/indexes/edited/documents/edit", json!({ "function": "doc.title =" })),
+        post("/indexes/edited/documents/edit", json!({ "function": "let let" })),
         post("/indexes/edited/documents/edit", json!({})),
         patch("/experimental-features", json!({ "editDocumentsByFunction": false })),
         delete("/indexes/edited"),

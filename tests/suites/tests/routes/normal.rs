@@ -23,16 +23,16 @@ const PASSING: [&str; 17] = [
     "batchStrategy",
 ];
 
-/// Measurements that only some servers take.
-const MEASURED: [&str; 4] =
-    ["progressTrace", "writeChannelCongestion", "internalDatabaseSizes", "embedderRequests"];
+/// Measurements that only some servers take, and what a cluster alone has to say: the dump of each node.
+const ADDED: [&str; 5] =
+    ["progressTrace", "writeChannelCongestion", "internalDatabaseSizes", "embedderRequests", "dumpUids"];
 
 /// The answer without what differs from run to run. What was there stays there, so that a missing field still shows.
 pub fn normal(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
-            .filter(|(name, _)| !MEASURED.contains(&&**name))
+            .filter(|(name, _)| !ADDED.contains(&&**name))
             .map(|(name, value)| {
                 let passes = PASSING.contains(&&*name) || name == "uid" && value.is_u64();
                 let value = if passes && !value.is_null() { "<passing>".into() } else { normal(value) };

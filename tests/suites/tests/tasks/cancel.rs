@@ -1,5 +1,6 @@
 //! `POST /tasks/cancel`.
 
+use futures::future::join_all;
 use miroir_harness::{Client, Method};
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::{cluster, documents, ids};
 /// Enough work that what is enqueued behind it waits.
 fn heavy() -> Vec<Value> {
     let words: Vec<String> = (0..400).map(|word| format!("word{word}")).collect();
-    (0..1_500)
+    (0..20_000)
         .map(|id: u64| {
             let text: Vec<&str> =
                 (0..60).map(|place| &*words[(id * 7 + place * 13) as usize % words.len()]).collect();
@@ -33,11 +34,11 @@ async fn what_is_canceled_has_not_been_done_and_what_was_done_is_not_called_canc
     client.create_index("busy", Some("id")).await.unwrap();
     client.create_index("waiting", Some("id")).await.unwrap();
     let first = client.index("busy").post_documents(&heavy()).await.unwrap().ok().unwrap()["taskUid"].clone();
-    let mut waiting = Vec::new();
-    for id in 0..10 {
+    let waiting = join_all((0..10).map(async |id| {
         let answer = client.index("waiting").post_documents(&documents([id])).await.unwrap();
-        waiting.push(answer.ok().unwrap()["taskUid"].as_u64().unwrap());
-    }
+        answer.ok().unwrap()["taskUid"].as_u64().unwrap()
+    }))
+    .await;
     let query = "indexUids=waiting&types=documentAdditionOrUpdate&statuses=enqueued,processing";
     let cancelation = cancel(&client, query).await;
     assert_eq!(cancelation["status"], "succeeded");

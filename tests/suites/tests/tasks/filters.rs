@@ -13,14 +13,13 @@ async fn make_tasks(client: &Client) -> Vec<Value> {
         let answer = client.post(documents, &json!([{ "id": id }])).await.unwrap().ok().unwrap();
         uids.push(client.wait_for_task(answer["taskUid"].as_u64().unwrap()).await.unwrap());
     }
-    for answer in [
-        client.delete(&format!("{documents}/1")).await,
-        client.patch("/indexes/filtered/settings", &json!({ "stopWords": ["a"] })).await,
-        client.delete("/indexes/filtered-absent").await,
-    ] {
+    let mut take = async |answer: anyhow::Result<miroir_harness::Answer>| {
         let uid = answer.unwrap().ok().unwrap()["taskUid"].as_u64().unwrap();
         uids.push(client.wait_for_task(uid).await.unwrap());
-    }
+    };
+    take(client.delete(&format!("{documents}/1")).await).await;
+    take(client.patch("/indexes/filtered/settings", &json!({ "stopWords": ["a"] })).await).await;
+    take(client.delete("/indexes/filtered-absent").await).await;
     uids
 }
 
