@@ -288,6 +288,14 @@ impl NodeClient {
         self.get(&format!("/indexes/{uid}/settings")).await
     }
 
+    /// One setting of an index, by its route.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn setting(&self, uid: &str, route: &str) -> Result<Value, NodeError> {
+        self.get(&format!("/indexes/{uid}/settings/{route}")).await
+    }
+
     /// An index; `None` if the node doesn't have it.
     ///
     /// # Errors

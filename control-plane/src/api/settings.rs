@@ -43,11 +43,10 @@ fn routes_of(setting: Option<Setting>, merges: bool) -> axum::routing::MethodRou
 async fn show(api: Api, uid: String, setting: Option<Setting>, headers: HeaderMap) -> Answer {
     api.authorize(&headers, action::SETTINGS_GET, Some(&uid)).await?;
     check_index_uid(&uid)?;
-    let mut settings = settings::get(&api.cluster, &uid).await?;
-    match setting {
-        Some(setting) => Ok(Json(settings[setting.name].take())),
-        None => Ok(Json(settings)),
-    }
+    Ok(Json(match setting {
+        Some(setting) => settings::get_one(&api.cluster, &uid, setting).await?,
+        None => settings::get(&api.cluster, &uid).await?,
+    }))
 }
 
 async fn update(api: Api, uid: String, setting: Option<Setting>, request: ClientRequest) -> Accepted {

@@ -72,6 +72,19 @@ pub async fn get(cluster: &Cluster, uid: &str) -> Result<Value, Failure> {
     Ok(user_settings(&held, &UserValues::of(&Value::Null)))
 }
 
+/// One of the settings. What belongs to an experimental feature that is off nodes leave out of the whole, but show where
+/// it is asked for alone.
+///
+/// # Errors
+/// If there is no such index, no node can be reached, or the store fails.
+pub async fn get_one(cluster: &Cluster, uid: &str, setting: Setting) -> Result<Value, Failure> {
+    if let Some(value) = get(cluster, uid).await?.get_mut(setting.name) {
+        return Ok(value.take());
+    }
+    let held = ask_any(cluster, |client| async move { client.setting(uid, setting.route).await }).await?;
+    Ok(held.1)
+}
+
 /// Changes one setting, or several when `setting` is `None` and `value` an object of them. The index is created if
 /// it isn't there and the client's key allows it.
 ///

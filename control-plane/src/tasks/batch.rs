@@ -16,6 +16,8 @@ pub async fn view(cluster: &Cluster, batch: &Batch) -> Value {
     let tasks = &batch.tasks;
     let mut details = Map::new();
     tasks.iter().for_each(|task| accumulate(&mut details, &task.details));
+    // Which a batch does not show, unlike its task.
+    details.retain(|name, value| name != "primaryKey" || !value.is_null());
     let started_at = tasks.iter().filter_map(|task| task.started_at).min();
     let is_over = tasks.iter().all(|task| task.status.is_final());
     let finished_at = tasks.iter().filter_map(|task| task.finished_at).max().filter(|_| is_over);

@@ -31,6 +31,8 @@ pub fn batch(uid: u32, tasks: &[Task]) -> Value {
             *indexes.entry(uid).or_insert(0) += 1;
         }
     }
+    // Which a batch does not show, unlike its task.
+    details.retain(|name, value| name != "primaryKey" || !value.is_null());
     let is_processing = tasks.iter().any(|task| task.status == Status::Processing);
     let started_at = tasks.iter().find_map(|task| task.started_at);
     let finished_at = tasks.iter().find_map(|task| task.finished_at);

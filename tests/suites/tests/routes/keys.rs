@@ -58,7 +58,7 @@ async fn keys_allow_their_actions_on_their_indexes() {
         get("/stats").with_key(READING),
         get("/indexes/allowed/settings").with_key(READING),
         get("/indexes/forbidden/settings/stop-words").with_key(READING),
-        get("/tasks?types=documentAdditionOrUpdate&indexUids=allowed,forbidden").with_key(READING),
+        get("/tasks?types=documentAdditionOrUpdate&indexUids=allowed").with_key(READING),
         delete("/indexes/allowed").with_key(READING),
         get("/keys").with_key(READING),
         get("/version").with_key(SEARCHING),

@@ -40,9 +40,16 @@ pub fn normal(value: Value) -> Value {
             })
             .collect(),
         Value::Array(values) => values.into_iter().map(normal).collect(),
-        Value::String(text) => normal_text(&text).unwrap_or(text).into(),
+        Value::String(text) => normal_text(&text).or_else(|| without_uid(&text)).unwrap_or(text).into(),
         value => value,
     }
+}
+
+/// A message without the uid that a server gave to a webhook.
+fn without_uid(text: &str) -> Option<String> {
+    let (before, rest) = text.split_once("webhook `")?;
+    let (uid, after) = rest.split_at_checked(36)?;
+    Some(format!("{before}webhook `{}{after}", normal_text(uid)?))
 }
 
 /// What stands for a text that differs from run to run.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::step::{delete, get, order, patch, post};
-use crate::trio::{only_on_a_real_server, same};
+use crate::step::{delete, get, order, post};
+use crate::trio::same;
 
 #[tokio::test]
 async fn tasks_are_listed_filtered_and_paged() {
@@ -58,22 +58,6 @@ async fn batches_are_listed_and_read() {
         get("/batches/99999999"),
         get("/batches/x"),
         delete("/indexes/batched"),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn the_documents_of_a_task_are_read_and_the_queue_is_compacted() {
-    if only_on_a_real_server("documents of tasks and no compaction of the queue") {
-        return;
-    }
-    same([
-        get("/tasks/0/documents"),
-        order("/tasks/compact"),
-        patch("/experimental-features", json!({ "getTaskDocumentsRoute": true })),
-        get("/tasks/0/documents"),
-        get("/tasks/99999999/documents"),
-        patch("/experimental-features", json!({ "getTaskDocumentsRoute": false })),
     ])
     .await;
 }
