@@ -237,7 +237,7 @@ impl Operation {
             }),
             Self::DumpCreation => json!({ "dumpUid": null }),
             Self::IndexCompaction | Self::SnapshotCreation => Value::Null,
-            Self::SettingsUpdate { settings, .. } => serde_json::to_value(settings).unwrap_or_default(),
+            Self::SettingsUpdate { settings, .. } => settings_details(settings),
             Self::TaskCancelation { query, tasks } => {
                 json!({ "matchedTasks": tasks.len(), "canceledTasks": null, "originalFilter": query })
             }
@@ -287,4 +287,14 @@ impl Task {
             }
         }
     }
+}
+
+fn settings_details(settings: &Settings) -> Value {
+    let mut details = json!(settings);
+    if details == json!(Settings::reset()) {
+        // Of 1.50, which this engine has not.
+        details["chat"] = Value::Null;
+        details["foreignKeys"] = Value::Null;
+    }
+    details
 }
