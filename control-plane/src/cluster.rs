@@ -271,6 +271,7 @@ async fn build_table(
         up,
         stale: &store.stale_replicas().await?,
         indexes: &store.indexes().await?,
+        rules: &store.search_rules().await?,
         filter_token,
         node_key: Some(config.master_key.expose())
             .filter(|master_key| !master_key.is_empty())

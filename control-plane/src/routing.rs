@@ -30,6 +30,8 @@ pub struct Inputs<'a> {
     pub stale: &'a BTreeMap<String, BTreeSet<ShardId>>,
     /// The indexes.
     pub indexes: &'a BTreeMap<String, IndexRecord>,
+    /// The dynamic search rules, by uid.
+    pub rules: &'a BTreeMap<String, Value>,
     /// What proves to us that a call comes from the filter.
     pub filter_token: &'a str,
     /// The value of the filter's own key; `None` if nodes ask for no key.
@@ -67,7 +69,13 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
                 place.get(id.as_str()).map(|&node| StaleReplicas { node, shards: shards.clone() })
             })
             .collect(),
-        indexes: inputs.indexes.iter().map(|(uid, index)| (uid.clone(), facts(index))).collect(),
+        indexes: inputs
+            .indexes
+            .iter()
+            .map(|(uid, index)| {
+                (uid.clone(), IndexFacts { has_pins: has_pins(uid, inputs.rules), ..facts(index) })
+            })
+            .collect(),
         control_plane: ControlPlane {
             cluster: CONTROL_PLANE_CLUSTER.into(),
             authority: CONTROL_PLANE_CLUSTER.into(),
@@ -130,7 +138,14 @@ fn facts(index: &IndexRecord) -> IndexFacts {
             .collect(),
         max_total_hits: number(&settings["pagination"]["maxTotalHits"], defaults.max_total_hits),
         settings_version: index.settings_version,
+        has_pins: false,
     }
+}
+
+/// Whether a dynamic search rule does something with documents of the index.
+fn has_pins(index: &str, rules: &BTreeMap<String, Value>) -> bool {
+    let actions = rules.values().filter_map(|rule| rule["actions"].as_array()).flatten();
+    actions.map(|action| &action["selector"]["indexUid"]).any(|uid| uid.is_null() || uid == index)
 }
 
 #[cfg(test)]
@@ -176,6 +191,15 @@ mod tests {
         assert_eq!(facts.max_values_per_facet, 7);
         assert_eq!(facts.sort_facet_values_by["genre"], FacetOrder::Count);
         assert_eq!(facts.max_total_hits, 50);
+    }
+
+    #[test]
+    fn the_filter_knows_which_indexes_have_pinned_documents() {
+        let rule =
+            json!({"actions": [{"selector": {"indexUid": "films", "id": "1"}, "action": {"type": "pin"}}]});
+        let rules = BTreeMap::from([("r".to_owned(), rule)]);
+        assert!(has_pins("films", &rules) && !has_pins("books", &rules));
+        assert!(!has_pins("films", &BTreeMap::new()));
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct IndexFacts {
     pub distinct_attribute: Option<String>,
     /// Whether `filterableAttributes` names it, so that it can be asked for as a facet.
     pub distinct_is_filterable: bool,
+    /// Whether a dynamic search rule may pin documents of it to places.
+    pub has_pins: bool,
     /// `faceting.maxValuesPerFacet`.
     pub max_values_per_facet: usize,
     /// `faceting.sortFacetValuesBy`: `alpha` or `count` by facet name or `*`.
@@ -115,6 +117,7 @@ impl Default for IndexFacts {
                 .to_vec(),
             distinct_attribute: None,
             distinct_is_filterable: false,
+            has_pins: false,
             max_values_per_facet: 100,
             sort_facet_values_by: BTreeMap::new(),
             max_total_hits: 1000,

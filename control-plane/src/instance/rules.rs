@@ -130,6 +130,8 @@ pub async fn commit(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> 
     }
     result?;
     converge(cluster, |cluster, node, client| bring_in_step_as(cluster, node, client, Some(task.uid))).await;
+    // The filter asks for more where documents may be pinned.
+    cluster.publish_everywhere().await?;
     Ok(())
 }
 

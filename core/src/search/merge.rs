@@ -94,7 +94,8 @@ impl<'a> Best<'a> {
         Best::new(answers, needed, distinct, |a, b| precedes_in_halves(a, b, halves))
     }
 
-    /// The first `needed` hits over all answers. Each is in order already; equal hits keep the answers' order.
+    /// The first `needed` hits over all answers. Each is in order already; equal hits keep the answers' order. Those that
+    /// are pinned to a place have it in the whole list.
     fn new(
         answers: Vec<&'a NodeAnswer>,
         needed: usize,
@@ -104,11 +105,12 @@ impl<'a> Best<'a> {
         let mut best = Vec::with_capacity(needed.min(1024));
         let mut seen = HashSet::new();
         let mut repeats = 0;
-        let mut queues: Vec<(&NodeAnswer, std::slice::Iter<RankedHit>)> =
-            answers.iter().map(|answer| (*answer, answer.hits().iter())).collect();
+        let ranked =
+            |answer: &'a NodeAnswer| answer.hits().iter().filter(|hit| pin(hit).is_none()).peekable();
+        let mut queues: Vec<_> = answers.iter().map(|answer| (*answer, ranked(answer))).collect();
         while best.len() < needed || distinct {
             let heads = queues.iter_mut().filter_map(|(answer, hits)| {
-                let hit = hits.as_slice().first()?;
+                let hit = hits.peek().copied()?;
                 Some((*answer, hits, hit))
             });
             let is_before = |a: &RankedHit, b: &RankedHit| match (&a.rank, &b.rank) {
@@ -132,6 +134,10 @@ impl<'a> Best<'a> {
                 best.push((answer, hit));
             }
         }
+        for (place, pinned) in pins(&answers) {
+            best.insert(place.min(best.len()), pinned);
+        }
+        best.truncate(needed);
         Best { hits: best, repeats, answers, by_words_alone: false }
     }
 
@@ -141,6 +147,22 @@ impl<'a> Best<'a> {
         };
         self.hits.len() >= needed && self.hits.iter().all(is_good)
     }
+}
+
+/// The place that a search rule pins a hit to.
+fn pin(hit: &RankedHit) -> Option<usize> {
+    hit.rank.as_ref()?.key.pin()
+}
+
+/// The hits that are pinned to a place, by place.
+fn pins<'a>(answers: &[&'a NodeAnswer]) -> Vec<(usize, Located<'a>)> {
+    let of_answer = |answer: &&'a NodeAnswer| {
+        let answer = *answer;
+        answer.hits().iter().filter_map(move |hit| Some((pin(hit)?, (answer, hit))))
+    };
+    let mut pins: Vec<_> = answers.iter().flat_map(of_answer).collect();
+    pins.sort_by_key(|(place, _)| *place);
+    pins
 }
 
 /// Whether the first of two hits of one search comes before the second.
@@ -295,6 +317,19 @@ mod tests {
         assert_eq!(found["estimatedTotalHits"], json!(50));
         assert_eq!((&found["offset"], &found["limit"]), (&json!(1), &json!(3)));
         assert_eq!(found["processingTimeMs"], json!(30));
+    }
+
+    #[test]
+    fn pinned_hits_have_their_place_in_the_whole_list() {
+        let facts = IndexFacts { has_pins: true, ..IndexFacts::default() };
+        let query = query(json!({"limit": 5}), &facts);
+        let hit = |id: u64, score: f64| json!({"id": id, "_rankingScore": score, "_rankingScoreDetails": {"words": {"order": 0, "score": score}}});
+        let pinned = |id: u64, place: u64| json!({"id": id, "_rankingScore": 1, "_rankingScoreDetails": {"pin": {"order": 0, "position": place}}});
+        let lists =
+            [vec![pinned(9, 0), hit(1, 0.9), hit(2, 0.1)], vec![hit(3, 0.8), hit(4, 0.7), pinned(8, 2)]];
+        let found = merged(&query, &facts, &lists, &[20, 30]);
+        assert_eq!(ids(&found), [9, 1, 8, 3, 4]);
+        assert_eq!(found["hits"][0], json!({"id": 9}));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl SearchQuery {
             distinct_is_facet,
             shows_score,
             shows_details,
-            ranks_by_details: sorts || uses_vectors || has_custom_rule,
+            ranks_by_details: sorts || uses_vectors || has_custom_rule || facts.has_pins,
             semantic_ratio,
         })
     }

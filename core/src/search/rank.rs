@@ -14,6 +14,8 @@ pub enum RankKey {
     Score(f64),
     /// The ranking rules in their order, from `_rankingScoreDetails`.
     Rules(Vec<Rule>),
+    /// A search rule pins it to this place, counted from 0, whatever its rank.
+    Pin(usize),
 }
 
 /// What one ranking rule says of a hit.
@@ -49,6 +51,7 @@ struct Detail {
     similarity: Option<f64>,
     distance: Option<f64>,
     value: Option<Value>,
+    position: Option<usize>,
 }
 
 impl RankKey {
@@ -59,16 +62,25 @@ impl RankKey {
     pub fn from_details(details: &[u8]) -> Result<RankKey, json::NotJson> {
         let mut rules: Vec<(u64, Rule)> = Vec::with_capacity(8);
         let mut failed = false;
+        let mut pin = None;
         json::for_each_member(details, |member| match read_rule(member) {
+            _ if member.key == b"pin" => pin = read_position(member.value),
             Some(rule) => rules.push(rule),
             None => failed = true,
         })?;
         if failed {
             return Err(json::NotJson);
         }
+        if let Some(position) = pin {
+            return Ok(RankKey::Pin(position));
+        }
         rules.sort_by_key(|(order, _)| *order);
         Ok(RankKey::Rules(rules.into_iter().map(|(_, rule)| rule).collect()))
     }
+}
+
+fn read_position(pin: &[u8]) -> Option<usize> {
+    serde_json::from_slice::<Detail>(pin).ok()?.position
 }
 
 fn read_rule(member: json::Member) -> Option<(u64, Rule)> {
@@ -102,11 +114,19 @@ pub fn direction(rule: &str) -> Option<bool> {
 }
 
 impl RankKey {
+    /// The place that the hit is pinned to.
+    pub fn pin(&self) -> Option<usize> {
+        match self {
+            RankKey::Pin(position) => Some(*position),
+            _ => None,
+        }
+    }
+
     /// Whether the hit was found by its vector.
     pub fn is_semantic(&self) -> bool {
         let rules = match self {
             RankKey::Rules(rules) => &rules[..],
-            RankKey::Score(_) => &[],
+            RankKey::Score(_) | RankKey::Pin(_) => &[],
         };
         rules.iter().any(|rule| matches!(rule, Rule::Similarity(_)))
     }

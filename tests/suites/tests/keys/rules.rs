@@ -60,3 +60,42 @@ async fn every_node_has_the_rules() {
     assert_eq!((&cleared["type"], &cleared["details"]["deletedDocuments"]), (&json!("dsrClear"), &json!(2)));
     assert_eq!(list(&client).await, Vec::<Value>::new());
 }
+
+/// The ids of the first films.
+async fn ids(client: &miroir_harness::Client, search: &Value) -> Vec<Value> {
+    let answer = client.post("/indexes/films/search", search).await.unwrap().ok().unwrap();
+    answer["hits"].as_array().unwrap().iter().map(|hit| hit["id"].clone()).collect()
+}
+
+#[tokio::test]
+async fn documents_are_pinned_to_places_in_the_whole_list() {
+    let pair = crate::PAIR.get().await;
+    if lacking(&pair.single.client(), "/dynamic-search-rules/none").await {
+        return;
+    }
+    pair.both(async |client| {
+        let on = json!({ "dynamicSearchRules": true });
+        client.patch("/experimental-features", &on).await.unwrap().ok().unwrap();
+        let index = client.create_index("films", Some("id")).await.unwrap();
+        index.update_settings(&json!({ "sortableAttributes": ["id"] })).await.unwrap();
+        index.add_documents(&(0..60).map(|id| json!({ "id": id })).collect::<Vec<_>>()).await.unwrap();
+        let pin = |id: &str, position: u32| json!({ "selector": { "indexUid": "films", "id": id }, "action": { "type": "pin", "position": position } });
+        let rule = json!({
+            "conditions": { "query": { "isEmpty": true } },
+            "actions": [pin("37", 1), pin("12", 3), pin("5", 7)],
+        });
+        let answer = client.patch("/dynamic-search-rules/pins", &rule).await.unwrap();
+        client.wait_for_success(&answer).await.unwrap();
+    })
+    .await;
+    for search in [
+        json!({ "sort": ["id:desc"] }),
+        json!({ "sort": ["id:desc"], "limit": 3 }),
+        json!({ "sort": ["id:asc"], "offset": 2, "limit": 6 }),
+        json!({ "sort": ["id:desc"], "page": 2, "hitsPerPage": 3 }),
+        json!({ "sort": ["id:desc"], "limit": 60 }),
+    ] {
+        let (ours, single) = pair.both(async |client| ids(&client, &search).await).await;
+        assert_eq!(ours, single, "{search}");
+    }
+}
