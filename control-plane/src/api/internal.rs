@@ -16,6 +16,7 @@ use miroir_core::error::{ApiError, ErrorType, routing_stale};
 use miroir_core::shard::ShardId;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::{Api, Failure};
 use crate::cluster::Cluster;
@@ -40,17 +41,17 @@ async fn begin_write(
         let index = api.cluster.store.index(&write.index).await?;
         return Ok(Json(begun(index.as_ref(), None)));
     }
-    let number = api.cluster.gates.pass(&write.index).await;
+    let passed = api.cluster.gates.pass(&write.index).await;
     let index = indexes::ensure(&api.cluster, &write).await;
     let goes_on = index.as_ref().is_ok_and(|index| {
         let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
         index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key
     });
     if !goes_on {
-        api.cluster.gates.leave(number);
+        api.cluster.gates.leave(passed);
     }
     let index = index?;
-    let ticket = Ticket { number, generation: index.as_ref().map(|index| index.generation) };
+    let ticket = Ticket { write: passed, generation: index.as_ref().map(|index| index.generation) };
     Ok(Json(begun(index.as_ref(), Some(ticket))))
 }
 
@@ -65,7 +66,7 @@ fn begun(index: Option<&IndexRecord>, ticket: Option<Ticket>) -> BegunWrite {
 /// What a write is known by from its beginning to its registration.
 struct Ticket {
     /// See [`Gates`](crate::indexes::Gates).
-    number: u64,
+    write: Uuid,
     /// Of the index, if there is one.
     generation: Option<u64>,
 }
@@ -73,19 +74,19 @@ struct Ticket {
 impl std::fmt::Display for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.generation {
-            Some(generation) => write!(f, "{}.{generation}", self.number),
-            None => write!(f, "{}", self.number),
+            Some(generation) => write!(f, "{}.{generation}", self.write),
+            None => write!(f, "{}", self.write),
         }
     }
 }
 
 impl Ticket {
     fn parse(text: &str) -> Option<Ticket> {
-        let (number, generation) = match text.split_once('.') {
-            Some((number, generation)) => (number, Some(generation.parse().ok()?)),
+        let (write, generation) = match text.split_once('.') {
+            Some((write, generation)) => (write, Some(generation.parse().ok()?)),
             None => (text, None),
         };
-        Some(Ticket { number: number.parse().ok()?, generation })
+        Some(Ticket { write: write.parse().ok()?, generation })
     }
 }
 
@@ -97,10 +98,10 @@ async fn register_write(
     check_token(&api.cluster, &headers)?;
     let write: RegisterWrite = parse(&body)?;
     let ticket = write.ticket.as_deref().and_then(Ticket::parse);
-    let number = ticket.as_ref().map(|ticket| ticket.number);
+    let under_way = ticket.as_ref().map(|ticket| ticket.write);
     let answer = register(&api, write, ticket).await;
-    if let Some(number) = number {
-        api.cluster.gates.leave(number);
+    if let Some(under_way) = under_way {
+        api.cluster.gates.leave(under_way);
     }
     answer
 }
@@ -136,6 +137,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         error: write.error,
         parts,
         custom_metadata: write.custom_metadata,
+        ticket: write.ticket,
     };
     // What failed may have been routed in any way: it is not acknowledged.
     let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone(), index });

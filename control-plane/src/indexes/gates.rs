@@ -1,13 +1,13 @@
 //! Writes that are under way, so that what uids name changes before or after them, not between their parts.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 use tracing::warn;
+use uuid::Uuid;
 
 /// How long a change of what uids name waits for the writes that are under way. Later ones are refused when they are
 /// registered: see [`IndexRecord::generation`](crate::store::IndexRecord::generation).
@@ -19,8 +19,7 @@ const FORGET: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub struct Gates {
     gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
-    passed: Mutex<HashMap<u64, Passed>>,
-    next: AtomicU64,
+    passed: Mutex<HashMap<Uuid, Passed>>,
 }
 
 #[derive(Debug)]
@@ -35,19 +34,19 @@ struct Passed {
 pub struct Closed(#[allow(dead_code)] Vec<OwnedRwLockWriteGuard<()>>);
 
 impl Gates {
-    /// Waits until the index's gate is open, and returns the number under which the write is under way.
-    pub async fn pass(&self, index: &str) -> u64 {
+    /// Waits until the index's gate is open, and returns what the write is known by while it is under way.
+    pub async fn pass(&self, index: &str) -> Uuid {
         let open = self.gate(index).read_owned().await;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let write = Uuid::new_v4();
         let mut passed = lock(&self.passed);
         passed.retain(|_, write| write.at.elapsed() < FORGET);
-        passed.insert(number, Passed { index: index.to_owned(), at: Instant::now(), _open: open });
-        number
+        passed.insert(write, Passed { index: index.to_owned(), at: Instant::now(), _open: open });
+        write
     }
 
     /// The write is over.
-    pub fn leave(&self, number: u64) {
-        lock(&self.passed).remove(&number);
+    pub fn leave(&self, write: Uuid) {
+        lock(&self.passed).remove(&write);
     }
 
     /// Closes the gates of these indexes and waits a while for the writes that have passed.

@@ -47,6 +47,7 @@ async fn create(cluster: &Cluster, path: &str, kind: &str, details: Value) -> Re
         error: None,
         parts,
         custom_metadata: None,
+        ticket: None,
     };
     Ok(register_new(cluster, task, None).await?)
 }

@@ -102,6 +102,7 @@ pub async fn change(cluster: &Cluster, change: Change<'_>, query: &str) -> Resul
         error: None,
         parts,
         custom_metadata: custom_metadata(query),
+        ticket: None,
     };
     Ok(register_new(cluster, task, None).await?)
 }

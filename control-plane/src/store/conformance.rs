@@ -17,6 +17,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     stale_replicas_are_marked_and_cleaned(&open).await;
     indexes_come_and_go(&open).await;
     task_uids_grow_and_are_never_reused(&open).await;
+    what_is_registered_twice_is_one_task(&open).await;
     a_retired_epoch_registers_nothing(&open).await;
     tasks_are_listed_as_asked(&open).await;
     unfinished_tasks_are_found(&open).await;
@@ -110,6 +111,24 @@ async fn task_uids_grow_and_are_never_reused<S: Store, F: Future<Output = S>>(
     assert_eq!(store.register_task(task("movies", TaskStatus::Failed), None).await.unwrap().uid, 3);
     assert_eq!(store.task(4).await.unwrap(), None);
     assert_eq!(store.task(u64::MAX).await.unwrap(), None);
+}
+
+async fn what_is_registered_twice_is_one_task<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("tickets").await;
+    let write =
+        |ticket: &str| NewTask { ticket: Some(ticket.into()), ..task("movies", TaskStatus::Enqueued) };
+    let first = store.register_task(write("a"), None).await.unwrap();
+    store.save_task(&TaskRecord { status: TaskStatus::Succeeded, ..first }).await.unwrap();
+    drop(store);
+
+    let store = open("tickets").await;
+    store.retire_epochs_below(3).await.unwrap();
+    let late = Fence { epoch: 2, missed: vec![("b".into(), vec![5])], index: None };
+    let again = store.register_task(write("a"), Some(late)).await.unwrap();
+    assert_eq!((again.uid, again.status), (0, TaskStatus::Succeeded));
+    assert_eq!(store.register_task(write("b"), None).await.unwrap().uid, 1);
 }
 
 async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
@@ -225,5 +244,6 @@ pub(super) fn task(index: &str, status: TaskStatus) -> NewTask {
         error: None,
         parts: vec![part],
         custom_metadata: Some("from the shop".into()),
+        ticket: None,
     }
 }

@@ -246,6 +246,9 @@ pub struct NewTask {
     pub parts: Vec<TaskPart>,
     /// What the client wants to find again in it.
     pub custom_metadata: Option<String>,
+    /// What the write was known by before it was registered. It may be registered again, since nobody knows whether a
+    /// message whose answer got lost was heard; it is one task.
+    pub ticket: Option<String>,
 }
 
 /// A task of the client's: one uid for what may be many tasks on nodes.
@@ -279,6 +282,9 @@ pub struct TaskRecord {
     /// See [`NewTask::custom_metadata`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_metadata: Option<String>,
+    /// See [`NewTask::ticket`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
     /// The tasks that it cancels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancels: Vec<u64>,
@@ -302,6 +308,7 @@ impl TaskRecord {
             started_at: finished_at,
             finished_at,
             custom_metadata: task.custom_metadata,
+            ticket: task.ticket,
             cancels: Vec::new(),
         }
     }

@@ -22,8 +22,12 @@ use super::{
 };
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("schema_instance.sql"), include_str!("changes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_instance.sql"),
+    include_str!("changes.sql"),
+    include_str!("tickets.sql"),
+];
 
 /// A [`Store`] in one SQLite file, for one control plane.
 #[derive(Clone)]
@@ -235,6 +239,12 @@ impl Store for SqliteStore {
 
     async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError> {
         self.transact(move |transaction| {
+            if let Some(ticket) = &task.ticket
+                && let Some(known) =
+                    bodies(transaction, "SELECT body FROM tasks WHERE ticket = ?1", [ticket])?.pop()
+            {
+                return Ok(known);
+            }
             if let Some(fence) = fence {
                 pass_fence(transaction, &fence)?;
             }

@@ -275,6 +275,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             custom_metadata: None,
+            ticket: None,
             cancels: Vec::new(),
         };
         merge(&mut task, &circumstances(away));

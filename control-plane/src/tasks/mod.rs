@@ -53,6 +53,7 @@ pub async fn register(
         error: None,
         parts,
         custom_metadata: None,
+        ticket: None,
     };
     register_new(cluster, task, fence).await
 }
@@ -90,6 +91,7 @@ pub async fn register_failed(
         error: Some(error),
         parts: Vec::new(),
         custom_metadata: None,
+        ticket: None,
     };
     cluster.store.register_task(task, None).await
 }
@@ -132,5 +134,6 @@ fn global(kind: &str, details: Value) -> NewTask {
         error: None,
         parts: Vec::new(),
         custom_metadata: None,
+        ticket: None,
     }
 }

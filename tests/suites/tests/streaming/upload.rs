@@ -64,8 +64,11 @@ impl Upload {
         tokio::time::timeout(patience, self.answer).await.unwrap().unwrap().unwrap()
     }
 
-    /// Goes away without ending it.
-    pub fn abort(self) {
-        self.answer.abort();
+    /// Goes away without ending it. (To let go of the sender would end the body as if it were whole.)
+    pub async fn abort(mut self) {
+        let Some(mut body) = self.body.take() else { return };
+        let gone = std::io::Error::other("the client goes away");
+        let _ = body.send(Err(gone)).await;
+        assert!(self.answer.await.unwrap().is_err(), "the write was answered");
     }
 }
