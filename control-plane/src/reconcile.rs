@@ -25,7 +25,7 @@ const PENDING_CHANGES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the node can't be reached or fails to do what it is asked, or the store fails.
 pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuard<'c, ()>, NodeError> {
-    let Some(client) = cluster.clients.get(node) else { return Ok(cluster.instance.lock().await) };
+    let Some(client) = &cluster.client(node) else { return Ok(cluster.instance.lock().await) };
     drain(client).await?;
     {
         // First, as settings may need experimental features.
