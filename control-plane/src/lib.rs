@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod copy;
 pub mod health;
 pub mod indexes;
 pub mod instance;
