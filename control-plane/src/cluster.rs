@@ -18,8 +18,9 @@ use crate::config::{Config, NodeConfig};
 use crate::indexes::{Gates, IndexLocks};
 use crate::keys;
 use crate::node_client::NodeClient;
+use crate::rebalance::Rebalance;
 use crate::routing::{self, Inputs};
-use crate::store::{NodeRecord, Store, StoreError, Topology};
+use crate::store::{NodeRecord, RebalanceRecord, Store, StoreError, Topology};
 use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
@@ -43,6 +44,8 @@ pub struct Cluster {
     pub instance: Mutex<()>,
     /// Keeps changes of what uids name between writes.
     pub gates: Gates,
+    /// Moves shards and repairs replicas.
+    pub rebalance: Rebalance,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
@@ -125,6 +128,7 @@ impl Cluster {
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
             gates: Gates::default(),
+            rebalance: Rebalance::new(config.rebalance.documents_per_second),
             task_registered: Notify::new(),
             envoys: Envoys::default(),
             publishing: Mutex::default(),
@@ -152,8 +156,12 @@ impl Cluster {
     ///
     /// # Errors
     /// If the store fails; then all is as it was.
-    pub async fn change_topology(&self, topology: Topology) -> Result<(), StoreError> {
-        self.store.save_topology(&topology).await?;
+    pub async fn change_topology(
+        &self,
+        topology: Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError> {
+        self.store.change_topology(&topology, rebalance).await?;
         self.members.send_replace(Members::new(topology, &self.config));
         self.publish().await.map(drop)
     }

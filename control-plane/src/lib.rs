@@ -12,6 +12,7 @@ pub mod indexes;
 pub mod instance;
 pub mod keys;
 pub mod node_client;
+pub mod rebalance;
 pub mod reconcile;
 mod routing;
 pub mod server;

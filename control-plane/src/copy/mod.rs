@@ -27,6 +27,8 @@ pub use scan::{NodeScan, scan};
 pub use strays::{Misplaced, Owners, Rehomed, delete_misplaced, rehome};
 pub use sync::sync;
 
+use std::time::Duration;
+
 use crate::indexes::Gates;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{IndexRecord, Store, StoreError};
@@ -42,6 +44,8 @@ pub struct Context<'c> {
     pub pace: &'c Pace,
     /// How much is handled at once.
     pub limits: ChunkLimits,
+    /// How long clients' writes that have begun are waited for.
+    pub write_patience: Duration,
 }
 
 /// A node that holds copies.

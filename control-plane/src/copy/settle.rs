@@ -8,15 +8,13 @@ use super::{Context, CopiedIndex, CopyError, Replica};
 use crate::indexes::Closed;
 use crate::reconcile::drain;
 
-/// A little longer than it takes until a write whose filter is gone is forgotten.
-const WRITES_PATIENCE: Duration = Duration::from_secs(610);
 /// How long clients' writes may be kept waiting for those that are under way, before the gate is let go again.
 const HOLD_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Context<'_> {
     /// Waits until all writes that began before are on the nodes, and done there.
     pub(super) async fn settle(&self, index: &CopiedIndex, nodes: &[&Replica]) -> Result<(), CopyError> {
-        if !self.gates.barrier(&index.uid, WRITES_PATIENCE).await {
+        if !self.gates.barrier(&index.uid, self.write_patience).await {
             return Err(CopyError::WritesUnderWay(index.uid.clone()));
         }
         drain_all(nodes).await

@@ -90,6 +90,12 @@ impl Gates {
         }
     }
 
+    /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
+    pub fn forget_before(&self, time: Instant) {
+        lock(&self.passed).retain(|_, write| write.at >= time);
+        self.left.notify_waiters();
+    }
+
     /// Closes the index's gate once no write is under way. `None` if that takes longer than `patience`: other than
     /// [`close`](Self::close), this never gives a write up, so that what was written before is all there is.
     pub async fn hold(&self, index: &str, patience: Duration) -> Option<Closed> {

@@ -48,12 +48,15 @@ pub enum Change {
     AddGroup(String, Vec<NewNode>),
     /// A replica group less.
     RemoveGroup(String),
+    #[allow(missing_docs)]
     /// Another weight or URL of a node.
     Update { id: String, weight: Option<f64>, url: Option<String> },
     /// All that a node holds goes to others.
     Drain(String),
+    #[allow(missing_docs)]
     /// A node less, at once.
     Remove { id: String, force: bool },
+    #[allow(missing_docs)]
     /// Another node in the place of one.
     Replace { id: String, by: NewNode },
     /// Another number of copies.
@@ -178,23 +181,29 @@ fn changed(mut topology: Topology, change: &Change) -> Result<Topology, ChangeEr
         }
         Change::AddGroup(group, nodes) => {
             if topology.nodes.iter().any(|node| node.group == *group) {
-                let message = format!("There is a group {group} already: add nodes to it, or name it otherwise.");
+                let message =
+                    format!("There is a group {group} already: add nodes to it, or name it otherwise.");
                 return Err(refused(409, "miroir_duplicate_group", message));
             }
-            if let Some(node) = nodes.iter().find(|node| node.group.as_ref().is_some_and(|other| other != group)) {
-                let message = format!("Node {} names another group than the {group} that it is added with.", node.id);
+            if let Some(node) =
+                nodes.iter().find(|node| node.group.as_ref().is_some_and(|other| other != group))
+            {
+                let message =
+                    format!("Node {} names another group than the {group} that it is added with.", node.id);
                 return Err(refused(400, "miroir_invalid_topology", message));
             }
             topology.nodes.extend(nodes.iter().map(|node| record(node, group.clone(), 1.0)));
         }
         Change::RemoveGroup(group) => {
             if !topology.nodes.iter().any(|node| node.group == *group) {
-                let message = format!("There is no group {group}: `GET /_miroir/topology` names those that there are.");
+                let message =
+                    format!("There is no group {group}: `GET /_miroir/topology` names those that there are.");
                 return Err(refused(404, "miroir_unknown_group", message));
             }
             topology.nodes.iter_mut().filter(|node| node.group == *group).for_each(|node| node.drains = true);
             if topology.nodes.iter().all(|node| node.group == *group) {
-                let message = format!("{group} is the only group: without it nothing would hold the documents.");
+                let message =
+                    format!("{group} is the only group: without it nothing would hold the documents.");
                 return Err(refused(409, "miroir_last_copy", message));
             }
         }
@@ -219,7 +228,8 @@ fn changed(mut topology: Topology, change: &Change) -> Result<Topology, ChangeEr
             old.replaced_by = Some(by.id.clone());
             let (group, weight) = (old.group.clone(), old.weight);
             if by.group.as_ref().is_some_and(|other| *other != group) {
-                let message = format!("Node {} takes the place of one of group {group}: leave its group out.", by.id);
+                let message =
+                    format!("Node {} takes the place of one of group {group}: leave its group out.", by.id);
                 return Err(refused(400, "miroir_invalid_topology", message));
             }
             topology.nodes.push(record(by, group, weight));
@@ -234,7 +244,11 @@ fn only_group(topology: &Topology) -> Result<String, ChangeError> {
     let groups: BTreeSet<&String> = topology.nodes.iter().map(|node| &node.group).collect();
     match groups.into_iter().collect::<Vec<_>>()[..] {
         [group] => Ok(group.clone()),
-        _ => Err(refused(400, "miroir_invalid_topology", "There are several groups: say which one the node is for.")),
+        _ => Err(refused(
+            400,
+            "miroir_invalid_topology",
+            "There are several groups: say which one the node is for.",
+        )),
     }
 }
 
@@ -345,7 +359,8 @@ async fn check_node(cluster: &Cluster, node: &NewNode) -> Result<(), ChangeError
     let (version, uids) = match tokio::time::timeout(PROBE, probe).await {
         Err(_) => return Err(unreachable(format!("{} did not answer within {PROBE:?}.", node.url))),
         Ok(Err(NodeError::Refused { status: 401 | 403, .. })) => {
-            let message = format!("Node {} does not take the cluster's master key: start it with that.", node.id);
+            let message =
+                format!("Node {} does not take the cluster's master key: start it with that.", node.id);
             return Err(refused(409, "miroir_wrong_master_key", message));
         }
         Ok(Err(error)) => return Err(unreachable(format!("{error}."))),

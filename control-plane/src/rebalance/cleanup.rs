@@ -58,7 +58,7 @@ pub async fn begin(
 ) -> Result<Vec<u64>, NodeError> {
     let mut tasks = Vec::new();
     for uid in cluster.store.indexes().await?.into_keys() {
-        match client.delete_where(&uid, &filter_clause(shards.iter().copied())).await {
+        match client.delete_documents_where(&uid, &filter_clause(shards.iter().copied())).await {
             Ok(task) => tasks.push(task),
             Err(error) if error.code() == Some("index_not_found") => {}
             Err(error) => return Err(error),
@@ -69,7 +69,13 @@ pub async fn begin(
 
 /// Waits until a node has deleted it, and forgets it then. What uids name may have changed meanwhile, so it makes sure that
 /// nothing is left.
-pub async fn finish(cluster: &Cluster, node: &str, client: &NodeClient, shards: &BTreeSet<ShardId>, tasks: Vec<u64>) {
+pub async fn finish(
+    cluster: &Cluster,
+    node: &str,
+    client: &NodeClient,
+    shards: &BTreeSet<ShardId>,
+    tasks: Vec<u64>,
+) {
     match deleted(cluster, client, shards, tasks).await {
         Ok(true) => {
             let shards: Vec<ShardId> = shards.iter().copied().collect();

@@ -29,7 +29,10 @@ pub async fn enter(cluster: &Cluster, epoch: &Epoch) -> Result<(), StoreError> {
 pub async fn retire_earlier(cluster: &Cluster, epoch: u64) -> Result<(), StoreError> {
     let table = cluster.publish().await?;
     if timeout(ENVOYS_WAIT, cluster.envoys.run_with(table.version)).await.is_err() {
-        warn!(epoch, "an Envoy did not take the epoch in {ENVOYS_WAIT:?}: its writes are refused until it does");
+        warn!(
+            epoch,
+            "an Envoy did not take the epoch in {ENVOYS_WAIT:?}: its writes are refused until it does"
+        );
     }
     cluster.store.retire_epochs_below(epoch).await
 }

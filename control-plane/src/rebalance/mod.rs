@@ -13,8 +13,8 @@ mod repair;
 mod round;
 mod target;
 
-pub use changes::{Change, ChangeError, NewNode, change, plan};
-pub use progress::{Move, MoveState, Repair, State, Status, status};
+pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
+pub use progress::{Move, MoveState, Repair, State, Status, planned, status};
 pub use round::run;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

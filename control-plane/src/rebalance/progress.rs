@@ -9,6 +9,7 @@ use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::changes::Plan;
 use super::target::difference;
 use crate::cluster::Cluster;
 use crate::copy::Progress;
@@ -81,7 +82,8 @@ impl Work {
             Some(reason) => {
                 let times = self.failed.get(target).map_or(1, |failure| failure.times.saturating_add(1));
                 let pause = Duration::from_millis(500) * 2u32.saturating_pow(times.min(6));
-                self.failed.insert(target.to_owned(), Failure { reason, again: Instant::now() + pause, times });
+                self.failed
+                    .insert(target.to_owned(), Failure { reason, again: Instant::now() + pause, times });
             }
         }
     }
@@ -240,6 +242,36 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     })
 }
 
+/// What a change would move, as if it had just been made.
+///
+/// # Errors
+/// If the store fails.
+pub async fn planned(cluster: &Cluster, plan: &Plan) -> Result<Status, StoreError> {
+    let stale = cluster.store.stale_replicas().await?;
+    let up = cluster.up().await;
+    let here = Epoch { leftovers: BTreeMap::new(), ..plan.now.clone() };
+    let mut moves = moves(&here, &plan.target, &stale, &up, cluster);
+    // A node that is to be added is not there yet.
+    for step in &mut moves {
+        (step.state, step.reason) = (MoveState::Waiting, None);
+    }
+    let per_shard = documents(cluster).await? as f64 / f64::from(here.shards().max(1));
+    Ok(Status {
+        state: State::Idle,
+        epoch: here.epoch,
+        reason: None,
+        repairs: Vec::new(),
+        shards_total: plan.shards(),
+        shards_done: 0,
+        documents_total: (per_shard * copies(&moves) as f64) as u64,
+        documents_done: 0,
+        bytes_done: 0,
+        documents_per_second: 0.0,
+        seconds_left: None,
+        moves,
+    })
+}
+
 /// How many replicas have still to be copied.
 fn copies(moves: &[Move]) -> usize {
     let is_copied = |step: &&Move| step.state != MoveState::Cleanup && step.state != MoveState::Cutover;
@@ -251,7 +283,13 @@ async fn documents(cluster: &Cluster) -> Result<u64, StoreError> {
 }
 
 /// What is still to be moved, in all groups.
-pub fn moves(now: &Epoch, target: &Owners, stale: &Stale, up: &BTreeSet<String>, cluster: &Cluster) -> Vec<Move> {
+pub fn moves(
+    now: &Epoch,
+    target: &Owners,
+    stale: &Stale,
+    up: &BTreeSet<String>,
+    cluster: &Cluster,
+) -> Vec<Move> {
     let work = cluster.rebalance.work();
     let groups: BTreeSet<&String> = now.owners.keys().chain(target.keys()).collect();
     let mut moves = Vec::new();
@@ -272,9 +310,9 @@ pub fn moves(now: &Epoch, target: &Owners, stale: &Stale, up: &BTreeSet<String>,
             let is_stale = |node: &&String| miroir_core::rebalance::is_stale(stale, node, shard);
             let away = wanted.iter().find(|node| !up.contains(*node));
             let no_source = !now.clean_readers_of(shard, stale).any(|node| up.contains(node));
-            let copied = to.iter().any(|node| {
-                work.running.get(node).is_some_and(|running| running.shards.contains(&shard))
-            });
+            let copied = to
+                .iter()
+                .any(|node| work.running.get(node).is_some_and(|running| running.shards.contains(&shard)));
             let (state, reason) = if copied {
                 (MoveState::Copying, None)
             } else if let Some(node) = away {
@@ -326,7 +364,8 @@ fn repairs(
             Some(failure) => Some(failure.reason.clone()),
             None if !up.contains(node) => Some("it is down".to_owned()),
             None if shards.iter().any(lost) => {
-                let lost: Vec<String> = shards.iter().filter(|shard| lost(shard)).map(ShardId::to_string).collect();
+                let lost: Vec<String> =
+                    shards.iter().filter(|shard| lost(shard)).map(ShardId::to_string).collect();
                 Some(format!("no clean copy is left of shards {}", lost.join(", ")))
             }
             None => None,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use miroir_core::rebalance::{Epoch, Stale};
 use miroir_core::shard::ShardId;
@@ -31,8 +32,10 @@ pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
         for (&shard, &miss) in shards {
             let joins = !epoch.readers_of(shard).any(|reader| reader == target);
             // One that leaves is read least.
-            let mut clean: Vec<&str> =
-                epoch.clean_readers_of(shard, stale).filter(|node| up.contains(*node) && node != target).collect();
+            let mut clean: Vec<&str> = epoch
+                .clean_readers_of(shard, stale)
+                .filter(|node| up.contains(*node) && node != target)
+                .collect();
             clean.sort_by_key(|node| stale.get(*node).map_or(0, BTreeMap::len));
             if let Some(source) = clean.first() {
                 jobs.entry((joins, target, source)).or_default().insert(shard, miss);
@@ -56,22 +59,24 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
         let client = cluster.client(node).ok_or_else(|| {
             CopyError::Store(StoreError::Conflict(format!("node {node} is not in the cluster any more")))
         })?;
-        Ok(Replica { node: node.to_owned(), client })
+        Ok::<Replica, CopyError>(Replica { node: node.to_owned(), client })
     };
-    let (source, target): (Replica, Replica) = (replica(&job.source)?, replica(&job.target)?);
+    let (source, target) = (replica(&job.source)?, replica(&job.target)?);
     let shards: Vec<ShardId> = job.shards.keys().copied().collect();
     let context = Context {
         store: &*cluster.store,
         gates: &cluster.gates,
         pace: &cluster.rebalance.pace,
         limits: ChunkLimits::default(),
+        write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
     };
     // What is created or renamed while others are copied must be copied, too.
     let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
     loop {
         let indexes = cluster.store.indexes().await?;
         let next = indexes.values().filter_map(CopiedIndex::new);
-        let Some(index) = next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
+        let Some(index) =
+            next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
         else {
             break;
         };
@@ -81,16 +86,15 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
             }
             Err(CopyError::IndexChanged(uid)) => {
                 info!(index = uid, "the index has changed while it was copied: beginning it anew");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(CopyError::WritesUnderWay(_)) => fence::fence(cluster).await?,
             Err(error) => return Err(error),
         }
     }
     let still_clean = cluster.store.stale_replicas().await?;
-    let is_sound = |shard: &ShardId| {
-        still_clean.get(&job.source).is_none_or(|shards| !shards.contains_key(shard))
-    };
+    let is_sound =
+        |shard: &ShardId| still_clean.get(&job.source).is_none_or(|shards| !shards.contains_key(shard));
     let seen = job.shards.iter().filter(|(shard, _)| is_sound(shard)).map(|(shard, miss)| (*shard, *miss));
     let clean = cluster.store.mark_clean(&job.target, &seen.collect()).await?;
     info!(node = job.target, source = job.source, shards = ?clean, "replicas are clean");

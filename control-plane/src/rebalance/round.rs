@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::cleanup::{self, Leftovers};
+use super::fence;
 use super::progress::Running;
 use super::repair::{Job, jobs, repair};
-use super::fence;
 use crate::cluster::Cluster;
 use crate::copy::Progress;
 use crate::store::{RebalanceRecord, StoreError, Topology};
@@ -228,8 +228,7 @@ async fn stopped_when_paused(cluster: &Cluster, job: &Job, progress: &Arc<Progre
 }
 
 async fn is_wanted(cluster: &Cluster, job: &Job) -> bool {
-    let (Ok(Some(now)), Ok(record)) =
-        (cluster.store.current_epoch().await, cluster.store.rebalance().await)
+    let (Ok(Some(now)), Ok(record)) = (cluster.store.current_epoch().await, cluster.store.rebalance().await)
     else {
         return true;
     };

@@ -16,14 +16,21 @@ pub fn target(topology: &Topology, now: &Epoch) -> Owners {
             candidates.push(Candidate { id: &node.id, weight: node.weight });
         }
     }
-    let placed = groups.into_iter().filter(|(_, candidates)| !candidates.is_empty()).map(|(group, candidates)| {
-        let previous: Vec<Vec<&str>> = now.owners.get(group).into_iter().flatten().map(|owners| {
-            owners.iter().map(|owner| successor(topology, owner)).collect()
-        }).collect();
-        let owners = place(topology.shards, topology.replication_factor, &candidates, &previous);
-        let named = |owners: Vec<usize>| owners.into_iter().map(|owner| candidates[owner].id.to_owned()).collect();
-        (group.to_owned(), owners.into_iter().map(named).collect())
-    });
+    let placed =
+        groups.into_iter().filter(|(_, candidates)| !candidates.is_empty()).map(|(group, candidates)| {
+            let previous: Vec<Vec<&str>> = now
+                .owners
+                .get(group)
+                .into_iter()
+                .flatten()
+                .map(|owners| owners.iter().map(|owner| successor(topology, owner)).collect())
+                .collect();
+            let owners = place(topology.shards, topology.replication_factor, &candidates, &previous);
+            let named = |owners: Vec<usize>| {
+                owners.into_iter().map(|owner| candidates[owner].id.to_owned()).collect()
+            };
+            (group.to_owned(), owners.into_iter().map(named).collect())
+        });
     placed.collect()
 }
 

@@ -147,7 +147,13 @@ async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
     };
     store.save_rebalance(&rebalance).await.unwrap();
     drop(store);
-    assert_eq!(open("rebalance").await.rebalance().await.unwrap(), Some(rebalance));
+    let store = open("rebalance").await;
+    assert_eq!(store.rebalance().await.unwrap(), Some(rebalance.clone()));
+    let topology = Topology { shards: 8, replication_factor: 1, nodes: Vec::new() };
+    let rebalance = RebalanceRecord { is_paused: false, ..rebalance };
+    store.change_topology(&topology, &rebalance).await.unwrap();
+    assert_eq!(store.topology().await.unwrap(), Some(topology));
+    assert_eq!(store.rebalance().await.unwrap(), Some(rebalance));
 }
 
 async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {

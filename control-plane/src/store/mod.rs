@@ -33,6 +33,12 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
     async fn save_topology(&self, topology: &Topology) -> Result<(), StoreError>;
+    /// Saves the topology and what the placement is on the way to because of it.
+    async fn change_topology(
+        &self,
+        topology: &Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError>;
 
     /// The newest epoch; `None` on a new store.
     async fn current_epoch(&self) -> Result<Option<Epoch>, StoreError>;

@@ -116,6 +116,20 @@ impl Store for SqliteStore {
         self.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [json(topology)?]).await
     }
 
+    async fn change_topology(
+        &self,
+        topology: &Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError> {
+        let (topology, rebalance) = (json(topology)?, json(rebalance)?);
+        self.transact(move |transaction| {
+            transaction.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [topology])?;
+            transaction.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [rebalance])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn current_epoch(&self) -> Result<Option<Epoch>, StoreError> {
         self.transact(copies::current_epoch).await
     }
