@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::placement::{Candidate, place};
+use miroir_core::rebalance::Epoch;
 use miroir_core::table::RoutingTable;
 use sha2::Sha256;
 use time::OffsetDateTime;
@@ -17,8 +18,9 @@ use crate::config::{Config, NodeConfig};
 use crate::indexes::{Gates, IndexLocks};
 use crate::keys;
 use crate::node_client::NodeClient;
+use crate::rebalance::Rebalance;
 use crate::routing::{self, Inputs};
-use crate::store::{EpochRecord, NodeRecord, Store, StoreError, Topology};
+use crate::store::{NodeRecord, RebalanceRecord, Store, StoreError, Topology};
 use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
@@ -30,10 +32,6 @@ pub struct Cluster {
     pub config: Config,
     /// What survives a restart.
     pub store: Arc<dyn Store>,
-    /// One client per node, by node id.
-    pub clients: BTreeMap<String, NodeClient>,
-    /// The nodes in the order in which the routing table lists them.
-    pub nodes: Vec<NodeRecord>,
     /// Which nodes answer and are in step with the cluster's indexes and settings, by node id. A node that was not
     /// checked yet is not there.
     pub health: RwLock<BTreeMap<String, NodeHealth>>,
@@ -46,13 +44,45 @@ pub struct Cluster {
     pub instance: Mutex<()>,
     /// Keeps changes of what uids name between writes.
     pub gates: Gates,
+    /// Moves shards and repairs replicas.
+    pub rebalance: Rebalance,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
     pub envoys: Envoys,
+    members: watch::Sender<Arc<Members>>,
     table: watch::Sender<Arc<RoutingTable>>,
     /// Held while a table is made, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
+}
+
+/// The nodes that the cluster consists of now.
+#[derive(Debug)]
+pub struct Members {
+    /// RF.
+    pub replication_factor: usize,
+    /// The nodes in the order in which the routing table lists them.
+    pub nodes: Vec<NodeRecord>,
+    /// One client per node, by node id.
+    pub clients: BTreeMap<String, NodeClient>,
+}
+
+impl Members {
+    fn new(topology: Topology, config: &Config) -> Arc<Members> {
+        let clients = topology.nodes.iter();
+        let clients =
+            clients.map(|node| (node.id.clone(), NodeClient::new(&node.url, config.master_key.expose())));
+        Arc::new(Members {
+            replication_factor: topology.replication_factor,
+            clients: clients.collect(),
+            nodes: topology.nodes,
+        })
+    }
+
+    /// One node.
+    pub fn node(&self, id: &str) -> Option<&NodeRecord> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
 }
 
 /// What our checks found of a node.
@@ -87,29 +117,53 @@ impl Cluster {
         if store.current_epoch().await?.is_none() {
             store.add_epoch(&first_epoch(&topology)).await?;
         }
-        let clients = topology
-            .nodes
-            .iter()
-            .map(|node| (node.id.clone(), NodeClient::new(&node.url, config.master_key.expose())))
-            .collect();
         let filter_token = filter_token(&config);
         let nobody = BTreeSet::new();
         let table = build_table(&config, &*store, &topology.nodes, &filter_token, &nobody, now_ms()).await?;
         Ok(Cluster {
-            nodes: topology.nodes,
-            clients,
+            members: watch::Sender::new(Members::new(topology, &config)),
             health: RwLock::default(),
             filter_token,
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
             gates: Gates::default(),
+            rebalance: Rebalance::new(config.rebalance.documents_per_second),
             task_registered: Notify::new(),
             envoys: Envoys::default(),
             publishing: Mutex::default(),
             config,
             store,
         })
+    }
+
+    /// The nodes.
+    pub fn members(&self) -> Arc<Members> {
+        self.members.borrow().clone()
+    }
+
+    /// Tells of each change of the nodes.
+    pub fn subscribe_members(&self) -> watch::Receiver<Arc<Members>> {
+        self.members.subscribe()
+    }
+
+    /// A client of one node, if it is one of the cluster's.
+    pub fn client(&self, node: &str) -> Option<NodeClient> {
+        self.members.borrow().clients.get(node).cloned()
+    }
+
+    /// Makes the cluster consist of other nodes from now on.
+    ///
+    /// # Errors
+    /// If the store fails; then all is as it was.
+    pub async fn change_topology(
+        &self,
+        topology: Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError> {
+        self.store.change_topology(&topology, rebalance).await?;
+        self.members.send_replace(Members::new(topology, &self.config));
+        self.publish().await.map(drop)
     }
 
     /// The routing table as last published.
@@ -131,9 +185,15 @@ impl Cluster {
         let _one_at_a_time = self.publishing.lock().await;
         let last = self.table();
         let up = self.up().await;
-        let same_version =
-            build_table(&self.config, &*self.store, &self.nodes, &self.filter_token, &up, last.version)
-                .await?;
+        let same_version = build_table(
+            &self.config,
+            &*self.store,
+            &self.members().nodes,
+            &self.filter_token,
+            &up,
+            last.version,
+        )
+        .await?;
         if same_version == *last {
             return Ok(last);
         }
@@ -160,13 +220,15 @@ impl Cluster {
     }
 
     /// The nodes that are up, with their clients.
-    pub async fn up_clients(&self) -> Vec<(&str, &NodeClient)> {
+    pub async fn up_clients(&self) -> Vec<(String, NodeClient)> {
         let up = self.up().await;
-        let clients = self.clients.iter().filter(|(node, _)| up.contains(*node));
-        clients.map(|(node, client)| (node.as_str(), client)).collect()
+        let members = self.members();
+        let clients = members.clients.iter().filter(|(node, _)| up.contains(*node));
+        clients.map(|(node, client)| (node.clone(), client.clone())).collect()
     }
 
-    async fn up(&self) -> BTreeSet<String> {
+    /// The ids of the nodes that are up.
+    pub async fn up(&self) -> BTreeSet<String> {
         let health = self.health.read().await;
         health.iter().filter(|(_, health)| health.up).map(|(id, _)| id.clone()).collect()
     }
@@ -191,6 +253,8 @@ async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, O
     Ok(topology)
 }
 
+/// The stored topology, with the nodes where the configuration says they are. What it is made of is changed by the REST
+/// API; the configuration only begins it.
 fn merge(stored: &Topology, configured: &Topology) -> Result<Topology, String> {
     if configured.shards != stored.shards {
         return Err(format!(
@@ -199,31 +263,30 @@ fn merge(stored: &Topology, configured: &Topology) -> Result<Topology, String> {
             configured.shards, stored.shards
         ));
     }
-    let by_config_alone = "the topology can't be changed by the configuration alone yet: set it back";
+    let differs = |what: String| {
+        tracing::warn!(
+            "configuration: {what}; the cluster stays as it is: change it with `miroir` or the REST API"
+        );
+    };
     if configured.replication_factor != stored.replication_factor {
-        return Err(format!(
-            "`replication_factor` is {}, but this cluster has {}; {by_config_alone}",
-            configured.replication_factor, stored.replication_factor
-        ));
+        let (new, old) = (configured.replication_factor, stored.replication_factor);
+        differs(format!("`replication_factor` is {new}, but this cluster has {old}"));
     }
-    if let Some(node) = configured.nodes.iter().find(|node| stored.nodes.iter().all(|s| s.id != node.id)) {
-        return Err(format!("`nodes` has {}, which this cluster has not; {by_config_alone}", node.id));
-    }
-    let mut nodes = Vec::with_capacity(stored.nodes.len());
-    for old in &stored.nodes {
-        let Some(new) = configured.nodes.iter().find(|node| node.id == old.id) else {
-            return Err(format!("`nodes` lacks {}, which this cluster has; {by_config_alone}", old.id));
-        };
-        if (&new.group, new.weight) != (&old.group, old.weight) {
-            return Err(format!(
-                "node {} has group {} and weight {}, but in this cluster it has group {} and weight {}; \
-                 {by_config_alone}",
+    for new in &configured.nodes {
+        match stored.nodes.iter().find(|old| old.id == new.id) {
+            None => differs(format!("`nodes` has {}, which this cluster has not", new.id)),
+            Some(old) if (&new.group, new.weight) != (&old.group, old.weight) => differs(format!(
+                "node {} has group {} and weight {}, but in this cluster it has group {} and weight {}",
                 new.id, new.group, new.weight, old.group, old.weight
-            ));
+            )),
+            Some(_) => {}
         }
-        nodes.push(new.clone());
     }
-    Ok(Topology { nodes, ..stored.clone() })
+    let nodes = stored.nodes.iter().map(|old| match configured.nodes.iter().find(|new| new.id == old.id) {
+        Some(new) => NodeRecord { url: new.url.clone(), cluster: new.cluster.clone(), ..old.clone() },
+        None => old.clone(),
+    });
+    Ok(Topology { nodes: nodes.collect(), ..stored.clone() })
 }
 
 fn node_record(node: &NodeConfig) -> NodeRecord {
@@ -233,10 +296,12 @@ fn node_record(node: &NodeConfig) -> NodeRecord {
         group: node.group.clone(),
         weight: node.weight,
         cluster: node.cluster.clone(),
+        drains: false,
+        replaced_by: None,
     }
 }
 
-fn first_epoch(topology: &Topology) -> EpochRecord {
+fn first_epoch(topology: &Topology) -> Epoch {
     let mut groups: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
     for node in &topology.nodes {
         groups.entry(&node.group).or_default().push(Candidate { id: &node.id, weight: node.weight });
@@ -250,7 +315,7 @@ fn first_epoch(topology: &Topology) -> EpochRecord {
             (group.to_owned(), placed.into_iter().map(ids).collect())
         })
         .collect();
-    EpochRecord { epoch: 1, owners }
+    Epoch { epoch: 1, owners, ..Epoch::default() }
 }
 
 async fn build_table(
@@ -367,23 +432,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_configuration_can_not_change_is_refused() {
+    async fn the_number_of_shards_is_fixed() {
         let store = testing::store();
         testing::open(json!({}), &store).await.unwrap();
-        let (a, b) = (json!({"id": "a", "url": "http://127.0.0.1:1"}), json!({"id": "b", "url": "http://b"}));
-        let heavy = json!({"id": "c", "url": "http://c", "weight": 2});
-        for (changes, parts) in [
-            (json!({"shards": 16}), &["`shards` is 16", "8"][..]),
-            (json!({"replication_factor": 1}), &["`replication_factor` is 1", "2"]),
-            (json!({"nodes": [a, b]}), &["`nodes` lacks c"]),
-            (json!({"nodes": [a, b, {"id": "d", "url": "http://d"}]}), &["`nodes` has d"]),
-            (json!({"nodes": [a, b, heavy]}), &["node c", "weight 2", "weight 1"]),
-        ] {
-            let error = testing::open(changes, &store).await.err().unwrap().to_string();
-            for part in parts {
-                assert!(error.contains(part), "{error:?} does not contain {part:?}");
-            }
-        }
-        testing::open(json!({}), &store).await.unwrap();
+        let error = testing::open(json!({"shards": 16}), &store).await.err().unwrap().to_string();
+        assert!(error.contains("`shards` is 16") && error.contains('8'), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_else_the_configuration_says_of_a_cluster_that_there_is_does_not_change_it() {
+        let store = testing::store();
+        let before = testing::open(json!({}), &store).await.unwrap();
+        let nodes = json!([{"id": "b", "url": "http://b"}, {"id": "c", "url": "http://c", "weight": 2}, {"id": "d", "url": "http://d"}]);
+        let after = testing::open(json!({"nodes": nodes, "replication_factor": 1}), &store).await.unwrap();
+        let ids = |cluster: &Cluster| -> Vec<(String, f64)> {
+            cluster.members().nodes.iter().map(|node| (node.id.clone(), node.weight)).collect()
+        };
+        assert_eq!(ids(&after), ids(&before));
+        assert_eq!(after.members().replication_factor, 2);
+        assert_eq!(after.table().groups, before.table().groups);
     }
 }

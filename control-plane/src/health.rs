@@ -8,20 +8,48 @@ use futures::future::join_all;
 use time::OffsetDateTime;
 use tokio::sync::{MutexGuard, oneshot};
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::cluster::{Cluster, NodeHealth};
+use crate::cluster::{Cluster, Members, NodeHealth};
 use crate::node_client::NodeClient;
 use crate::reconcile::reconcile;
 
-/// Checks all nodes from now on, in the background. Returns when each was found to be up or down for the first time.
-pub async fn watch(cluster: &Arc<Cluster>) {
-    let mut first_verdicts = Vec::new();
-    for (node, client) in &cluster.clients {
-        let (sender, receiver) = oneshot::channel();
-        tokio::spawn(watch_node(cluster.clone(), node.clone(), client.clone(), sender));
-        first_verdicts.push(receiver);
+/// Checks all nodes, also those that are added later, for ever. Says when each of the first was found to be up or down.
+pub async fn watch(cluster: Arc<Cluster>, first_verdicts: oneshot::Sender<()>) {
+    let mut first_verdicts = Some(first_verdicts);
+    let mut members = cluster.subscribe_members();
+    let mut watched: BTreeMap<String, (String, AbortOnDropHandle<()>)> = BTreeMap::new();
+    loop {
+        let now = members.borrow_and_update().clone();
+        let is_there =
+            |id: &String, url: &str| now.nodes.iter().any(|node| node.id == *id && node.url == url);
+        watched.retain(|id, (url, _)| is_there(id, url));
+        let mut awaited = Vec::new();
+        for node in now.nodes.iter().filter(|node| !watched.contains_key(&node.id)).collect::<Vec<_>>() {
+            let Some(client) = now.clients.get(&node.id) else { continue };
+            let (sender, receiver) = oneshot::channel();
+            let watching = watch_node(cluster.clone(), node.id.clone(), client.clone(), sender);
+            watched
+                .insert(node.id.clone(), (node.url.clone(), AbortOnDropHandle::new(tokio::spawn(watching))));
+            awaited.push(receiver);
+        }
+        forget(&cluster, &now).await;
+        if let Some(first_verdicts) = first_verdicts.take() {
+            join_all(awaited).await;
+            let _nobody_waits_any_more = first_verdicts.send(());
+        }
+        if members.changed().await.is_err() {
+            return;
+        }
     }
-    join_all(first_verdicts).await;
+}
+
+/// Forgets how nodes were that are gone.
+async fn forget(cluster: &Cluster, members: &Members) {
+    cluster.health.write().await.retain(|node, _| members.clients.contains_key(node));
+    if let Err(error) = cluster.publish().await {
+        tracing::error!("the nodes that are left could not be published: {error}");
+    }
 }
 
 async fn watch_node(

@@ -1,6 +1,9 @@
 //! A client of one Meilisearch node.
 
+mod documents;
 mod instance;
+
+pub use documents::{Document, Documents};
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -25,7 +25,7 @@ const PENDING_CHANGES: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the node can't be reached or fails to do what it is asked, or the store fails.
 pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuard<'c, ()>, NodeError> {
-    let Some(client) = cluster.clients.get(node) else { return Ok(cluster.instance.lock().await) };
+    let Some(client) = &cluster.client(node) else { return Ok(cluster.instance.lock().await) };
     drain(client).await?;
     {
         // First, as settings may need experimental features.
@@ -51,7 +51,10 @@ pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuar
 }
 
 /// Waits until the node has done all that it has accepted up to now.
-async fn drain(client: &NodeClient) -> Result<(), NodeError> {
+///
+/// # Errors
+/// If the node can't be asked.
+pub async fn drain(client: &NodeClient) -> Result<(), NodeError> {
     let Some(newest) = client.newest_task().await? else { return Ok(()) };
     while client.oldest_unfinished_task().await?.is_some_and(|oldest| oldest.uid <= newest.uid) {
         tokio::time::sleep(POLL).await;

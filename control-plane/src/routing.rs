@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::rebalance::{Epoch, Stale};
 use miroir_core::shard::ShardId;
 use miroir_core::table::{
     ControlPlane, FacetOrder, Group, IndexFacts, Node, NodeIndex, Policy, RoutingTable, StaleReplicas,
@@ -9,7 +10,7 @@ use miroir_core::table::{
 use serde_json::Value;
 use url::Url;
 
-use crate::store::{EpochRecord, IndexRecord, NodeRecord};
+use crate::store::{IndexRecord, NodeRecord};
 
 /// The Envoy cluster that leads to us: the one static cluster that Envoy's bootstrap must have.
 pub const CONTROL_PLANE_CLUSTER: &str = "miroir-control-plane";
@@ -23,11 +24,11 @@ pub struct Inputs<'a> {
     /// The nodes.
     pub nodes: &'a [NodeRecord],
     /// Who owns what.
-    pub epoch: &'a EpochRecord,
+    pub epoch: &'a Epoch,
     /// Which nodes may be read and written, by id.
     pub up: &'a BTreeSet<String>,
     /// Replicas that missed writes, by node id.
-    pub stale: &'a BTreeMap<String, BTreeSet<ShardId>>,
+    pub stale: &'a Stale,
     /// The indexes.
     pub indexes: &'a BTreeMap<String, IndexRecord>,
     /// The dynamic search rules, by uid.
@@ -46,11 +47,24 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
     let place: BTreeMap<&str, NodeIndex> =
         nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
     let places = |ids: &Vec<String>| ids.iter().filter_map(|id| place.get(id.as_str()).copied()).collect();
+    let epoch = inputs.epoch;
+    let readers = |group: &str, owners: &[Vec<String>]| {
+        let of_shard = |(shard, joining): (&ShardId, &BTreeSet<String>)| {
+            let owners = owners.get(*shard as usize).into_iter().flatten();
+            let readers = owners.filter(|node| !joining.contains(*node));
+            (*shard, readers.filter_map(|id| place.get(id.as_str()).copied()).collect())
+        };
+        epoch.joining.get(group).into_iter().flatten().map(of_shard).collect()
+    };
+    let leftovers = |node: &NodeRecord| epoch.leftovers.get(&node.id).cloned().unwrap_or_default();
     RoutingTable {
         version: inputs.version,
         epoch: inputs.epoch.epoch,
         shards: inputs.shards,
-        nodes: nodes.iter().map(|node| table_node(node, inputs.up.contains(&node.id))).collect(),
+        nodes: nodes
+            .iter()
+            .map(|node| table_node(node, inputs.up.contains(&node.id), leftovers(node)))
+            .collect(),
         groups: inputs
             .epoch
             .owners
@@ -58,7 +72,7 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
             .map(|(id, owners)| Group {
                 id: id.clone(),
                 owners: owners.iter().map(places).collect(),
-                readers: BTreeMap::new(),
+                readers: readers(id, owners),
             })
             .collect(),
         stale: inputs
@@ -66,7 +80,9 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
             .iter()
             .filter(|(_, shards)| !shards.is_empty())
             .filter_map(|(id, shards)| {
-                place.get(id.as_str()).map(|&node| StaleReplicas { node, shards: shards.clone() })
+                place
+                    .get(id.as_str())
+                    .map(|&node| StaleReplicas { node, shards: shards.keys().copied().collect() })
             })
             .collect(),
         indexes: inputs
@@ -91,14 +107,8 @@ pub fn cluster_name(node: &NodeRecord) -> String {
     node.cluster.clone().unwrap_or_else(|| format!("miroir-node-{}", node.id))
 }
 
-fn table_node(node: &NodeRecord, up: bool) -> Node {
-    Node {
-        id: node.id.clone(),
-        cluster: cluster_name(node),
-        authority: authority(&node.url),
-        up,
-        leftovers: BTreeSet::new(),
-    }
+fn table_node(node: &NodeRecord, up: bool, leftovers: BTreeSet<ShardId>) -> Node {
+    Node { id: node.id.clone(), cluster: cluster_name(node), authority: authority(&node.url), up, leftovers }
 }
 
 /// What a client of `url` would send as `Host`.

@@ -10,11 +10,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use crate::admin::{self, Admin};
@@ -24,7 +25,7 @@ use crate::indexes::drift;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
-use crate::{api, health, instance, webhooks};
+use crate::{api, health, instance, rebalance, webhooks};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
 /// does not tell Envoys that have a good table about nodes it has not asked yet.
@@ -146,14 +147,18 @@ async fn serve_operators(port: TcpListener, router: Router, stop: CancellationTo
 /// What goes on beside requests. Tasks are looked after once it is known which nodes are up: a task need not wait
 /// for a node that is away.
 async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Option<Arc<Snapshot>>>) {
-    if timeout(FIRST_HEALTH, health::watch(&cluster)).await.is_err() {
+    let (found, first_verdicts) = oneshot::channel();
+    let watching = AbortOnDropHandle::new(tokio::spawn(health::watch(cluster.clone(), found)));
+    if timeout(FIRST_HEALTH, first_verdicts).await.is_err() {
         tracing::warn!("not all nodes were found up or down within {FIRST_HEALTH:?}");
     }
-    tokio::join!(
+    let _ends_with_us = tokio::join!(
         xds::follow(cluster.clone(), module, snapshots),
         poller::run(cluster.clone()),
         instance::keep_in_step(&cluster),
         webhooks::notify::run(&cluster),
         drift::watch(&cluster),
+        rebalance::run(cluster.clone()),
+        watching,
     );
 }

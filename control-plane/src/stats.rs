@@ -45,7 +45,8 @@ pub struct IndexStats {
 /// If the store fails. What nodes don't answer is left out.
 pub async fn cluster(cluster: &Cluster) -> Result<ClusterStats, StoreError> {
     let table = cluster.table();
-    let nodes = join_all(up_nodes(cluster, &table).map(|(_, client)| client.stats())).await;
+    let nodes =
+        join_all(up_nodes(cluster, &table).map(|(_, client)| async move { client.stats().await })).await;
     let nodes: Vec<NodeStats> = nodes.into_iter().filter_map(logged).collect();
     let indexes = cluster.store.indexes().await?.into_iter();
     let (table, nodes) = (&*table, &nodes);
@@ -64,7 +65,8 @@ pub async fn cluster(cluster: &Cluster) -> Result<ClusterStats, StoreError> {
 /// The stats of one index. What nodes don't answer is left out.
 pub async fn index(cluster: &Cluster, index: &IndexRecord) -> IndexStats {
     let table = cluster.table();
-    let nodes = up_nodes(cluster, &table).map(|(_, client)| client.index_stats(&index.uid));
+    let nodes =
+        up_nodes(cluster, &table).map(|(_, client)| async move { client.index_stats(&index.uid).await });
     let nodes = join_all(nodes).await.into_iter().filter_map(logged).collect();
     let stats = add_up(count_documents(cluster, &table, &index.uid).await, nodes);
     IndexStats { updated_at: Some(index.updated_at), ..stats }
@@ -73,9 +75,9 @@ pub async fn index(cluster: &Cluster, index: &IndexRecord) -> IndexStats {
 fn up_nodes<'c>(
     cluster: &'c Cluster,
     table: &'c RoutingTable,
-) -> impl Iterator<Item = (NodeIndex, &'c NodeClient)> {
+) -> impl Iterator<Item = (NodeIndex, NodeClient)> + 'c {
     let up = table.nodes.iter().enumerate().filter(|(_, node)| node.up);
-    up.filter_map(|(index, node)| Some((index, cluster.clients.get(&node.id)?)))
+    up.filter_map(|(index, node)| Some((index, cluster.client(&node.id)?)))
 }
 
 fn logged<T>(result: Result<T, NodeError>) -> Option<T> {

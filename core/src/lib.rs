@@ -12,6 +12,7 @@ pub mod hide;
 pub mod json;
 pub mod placement;
 pub mod proxy;
+pub mod rebalance;
 pub mod router;
 pub mod routing;
 pub mod search;

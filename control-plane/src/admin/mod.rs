@@ -1,9 +1,11 @@
 //! The REST API for operators, on its own port.
 
 mod auth;
+mod changes;
 mod metrics;
 mod openapi;
 mod ready;
+mod rebalance;
 mod reply;
 mod shards;
 mod tasks;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{delete, get, patch, post};
 use miroir_core::error::{ApiError, ErrorType};
 use tokio::sync::watch;
 
@@ -35,8 +37,18 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     metrics::install();
     let for_operators = Router::new()
-        .route("/_miroir/topology", get(topology::topology))
+        .route("/_miroir/topology", get(topology::topology).patch(changes::update_topology))
         .route("/_miroir/shards", get(shards::shards))
+        .route("/_miroir/nodes", post(changes::add_node))
+        .route("/_miroir/nodes/{id}", patch(changes::update_node).delete(changes::remove_node))
+        .route("/_miroir/nodes/{id}/drain", post(changes::drain_node))
+        .route("/_miroir/nodes/{id}/replace", post(changes::replace_node))
+        .route("/_miroir/groups", post(changes::add_group))
+        .route("/_miroir/groups/{id}", delete(changes::remove_group))
+        .route("/_miroir/rebalance", get(rebalance::status).post(changes::rebalance))
+        .route("/_miroir/rebalance/pause", post(rebalance::pause))
+        .route("/_miroir/rebalance/resume", post(rebalance::resume))
+        .route("/_miroir/rebalance/cancel", post(rebalance::cancel))
         .route("/_miroir/tasks/{uid}", get(tasks::task))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));
     let open = Router::new()

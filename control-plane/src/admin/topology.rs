@@ -87,10 +87,11 @@ pub async fn topology(State(admin): State<Admin>) -> Json<Topology> {
     let table = cluster.table();
     let health = cluster.health.read().await;
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for node in &cluster.nodes {
+    let members = cluster.members();
+    for node in &members.nodes {
         groups.entry(node.group.clone()).or_default().push(node.id.clone());
     }
-    let nodes = cluster.nodes.iter().enumerate().map(|(index, node)| {
+    let nodes = members.nodes.iter().enumerate().map(|(index, node)| {
         let owners = || table.groups.iter().flat_map(|group| &group.owners);
         let health = health.get(&node.id);
         Node {
@@ -120,7 +121,7 @@ pub async fn topology(State(admin): State<Admin>) -> Json<Topology> {
         epoch: table.epoch,
         table_version: table.version,
         shards: table.shards,
-        replication_factor: cluster.config.replication_factor,
+        replication_factor: members.replication_factor,
         nodes: nodes.collect(),
         groups,
         envoys: admin.cluster.envoys.connected(),

@@ -150,7 +150,9 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
             mark_stale(&api.cluster, &missed).await?;
             return Err(ApiError { status: 409, ..routing_stale() }.into());
         }
-        Err(StoreError::IndexChanged(_)) => return refuse(&api.cluster, accepted, missed).await,
+        Err(StoreError::IndexChanged(_) | StoreError::NoCleanCopy(_)) => {
+            return refuse(&api.cluster, accepted, missed).await;
+        }
         Err(error) => return Err(error.into()),
     };
     api.cluster.task_registered.notify_one();

@@ -41,14 +41,14 @@ fn document(body: &Value) -> Option<String> {
 }
 
 /// The nodes that can render it: those that hold the document.
-async fn candidates<'a>(api: &'a Api, document: Option<&str>) -> Vec<&'a NodeClient> {
+async fn candidates(api: &Api, document: Option<&str>) -> Vec<NodeClient> {
     let up = api.cluster.up_clients().await;
     let Some(id) = document else { return up.into_iter().map(|(_, client)| client).collect() };
     let table = api.cluster.table();
     let shard = shard_of(id, table.shards);
     let readers = table.groups.iter().flat_map(|group| table.readers(group, shard));
     let clean = readers.filter(|&&node| !table.is_stale(node, shard)).map(|&node| &table.nodes[node].id);
-    clean.filter_map(|id| up.iter().find(|(node, _)| node == id)).map(|(_, client)| *client).collect()
+    clean.filter_map(|id| up.iter().find(|(node, _)| node == id)).map(|(_, client)| client.clone()).collect()
 }
 
 fn answered(status: StatusCode, body: Bytes) -> Response {

@@ -52,7 +52,7 @@ impl ClientRequest {
     pub async fn refusal(self, cluster: &Cluster) -> Failure {
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         let content_type = self.headers.get(CONTENT_TYPE);
-        for client in cluster.clients.values() {
+        for client in cluster.members().clients.values() {
             let answer = client.forward(self.method.clone(), path, content_type, self.body.clone()).await;
             let Ok((status, body)) = answer else { continue };
             if let (true, Ok(body)) = (status.is_client_error(), serde_json::from_slice(&body)) {

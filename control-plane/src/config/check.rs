@@ -29,7 +29,15 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     check_positive("health.settings_interval_ms", config.health.settings_interval_ms)?;
     check_positive("health.timeout_ms", config.health.timeout_ms)?;
     check_positive("health.healthy_threshold", config.health.healthy_threshold.into())?;
-    check_positive("health.unhealthy_threshold", config.health.unhealthy_threshold.into())
+    check_positive("health.unhealthy_threshold", config.health.unhealthy_threshold.into())?;
+    check_positive("rebalance.shards_at_once", config.rebalance.shards_at_once as u64)?;
+    check_positive("rebalance.nodes_at_once", config.rebalance.nodes_at_once as u64)?;
+    match config.rebalance.documents_per_second {
+        Some(pace) if !(pace.is_finite() && pace > 0.0) => {
+            refuse("rebalance.documents_per_second", pace, "it must be a number above 0, or left out")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
@@ -47,9 +55,7 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
         if !urls.insert(check_url(&key("url"), &node.url)?) {
             return refuse(&key("url"), &node.url, "another node has this URL");
         }
-        if !(node.weight.is_finite() && node.weight > 0.0) {
-            return refuse(&key("weight"), node.weight, "it must be a number above 0");
-        }
+        check_weight(&key("weight"), node.weight)?;
         if let Some(cluster) = &node.cluster
             && (cluster.is_empty() || !clusters.insert(cluster))
         {
@@ -61,6 +67,19 @@ fn check_nodes(nodes: &[NodeConfig]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// What must hold of a node that is added while the cluster runs; why it doesn't, if it doesn't.
+pub fn check_node(id: &str, url: &str, group: &str, weight: f64) -> Result<(), String> {
+    let checked = check_name("id", id).and(check_name("group", group)).and(check_url("url", url).map(drop));
+    checked.and(check_weight("weight", weight)).map_err(|ConfigError(reason)| reason)
+}
+
+fn check_weight(key: &str, weight: f64) -> Result<(), ConfigError> {
+    match weight.is_finite() && weight > 0.0 {
+        true => Ok(()),
+        false => refuse(key, weight, "it must be a number above 0"),
+    }
 }
 
 fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use miroir_core::table::{Policy, UnavailableShard};
 use serde::Deserialize;
 
+pub use check::check_node;
 pub use load::load;
 
 /// What `miroir serve` is configured to do. See `docs/configuration.md` for each key.
@@ -67,6 +68,9 @@ pub struct Config {
     /// How nodes are checked, by Envoy and by us.
     #[serde(default)]
     pub health: HealthConfig,
+    /// How shards are moved and replicas repaired.
+    #[serde(default)]
+    pub rebalance: RebalanceConfig,
 }
 
 /// One Meilisearch instance.
@@ -205,6 +209,35 @@ impl Default for HealthConfig {
             healthy_threshold: 1,
             unhealthy_threshold: 2,
             settings_interval_ms: 60_000,
+        }
+    }
+}
+
+/// How shards are moved and replicas repaired.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RebalanceConfig {
+    /// In how many shards nodes may be joining at once, and how many shards are copied in one go.
+    pub shards_at_once: usize,
+    /// To how many nodes documents are copied at once.
+    pub nodes_at_once: usize,
+    /// How many documents are copied per second, all in all; as fast as can be if not given.
+    pub documents_per_second: Option<f64>,
+    /// How long a write that has begun is waited for. After that an epoch begins in which it can't be acknowledged any
+    /// more: its Envoy has died, or its client has to send it again.
+    pub write_patience_ms: u64,
+    /// What a node has left over is not deleted while an Envoy that was connected within this time may still read it.
+    pub envoy_grace_ms: u64,
+}
+
+impl Default for RebalanceConfig {
+    fn default() -> Self {
+        RebalanceConfig {
+            shards_at_once: 8,
+            nodes_at_once: 4,
+            documents_per_second: None,
+            write_patience_ms: 60_000,
+            envoy_grace_ms: 600_000,
         }
     }
 }

@@ -31,8 +31,8 @@ async fn check(cluster: &Cluster) -> Result<(), StoreError> {
         let Some(index) = cluster.store.index(&uid).await? else { continue };
         let table = cluster.table();
         for node in table.nodes.iter().filter(|node| node.up) {
-            let Some(client) = cluster.clients.get(&node.id) else { continue };
-            if let Err(error) = check_node(cluster, &node.id, client, &index).await {
+            let Some(client) = cluster.client(&node.id) else { continue };
+            if let Err(error) = check_node(cluster, &node.id, &client, &index).await {
                 warn!(node = node.id, index = uid, %error, "a node is not in step");
             }
         }

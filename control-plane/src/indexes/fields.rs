@@ -88,8 +88,8 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// If no node tells of its fields.
 pub async fn of_index(cluster: &Cluster, index: &IndexRecord) -> Result<Vec<Value>, Failure> {
     let table = cluster.table();
-    let up = table.nodes.iter().filter(|node| node.up).filter_map(|node| cluster.clients.get(&node.id));
-    let answers = join_all(up.map(|client| client.fields(&index.uid))).await;
+    let up = table.nodes.iter().filter(|node| node.up).filter_map(|node| cluster.client(&node.id));
+    let answers = join_all(up.map(|client| async move { client.fields(&index.uid).await })).await;
     if let Some(Err(_)) | None = answers.iter().find(|answer| answer.is_ok()).or(answers.first()) {
         return Err(match answers.into_iter().find_map(Result::err) {
             Some(error) => error.into(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-use tokio::time::timeout;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ const FORGET: Duration = Duration::from_secs(600);
 pub struct Gates {
     gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
     passed: Mutex<HashMap<Uuid, Passed>>,
+    /// Tells that writes are not under way any more.
+    left: Notify,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,10 @@ struct Passed {
 /// Gates that are closed until this is dropped.
 #[derive(Debug)]
 pub struct Closed(#[allow(dead_code)] Vec<OwnedRwLockWriteGuard<()>>);
+
+/// Keeps what the uid names as it is until this is dropped, as a write does.
+#[derive(Debug)]
+pub struct CopyPass(#[allow(dead_code)] OwnedRwLockReadGuard<()>);
 
 impl Gates {
     /// Waits until the index's gate is open, and returns what the write is known by while it is under way.
@@ -47,6 +53,54 @@ impl Gates {
     /// The write is over.
     pub fn leave(&self, write: Uuid) {
         lock(&self.passed).remove(&write);
+        self.left.notify_waiters();
+    }
+
+    /// Waits until the index's gate is open, for a part of a copy of its documents. [`barrier`](Self::barrier) does not
+    /// wait for it, since it is no client's write.
+    pub async fn pass_for_copy(&self, index: &str) -> CopyPass {
+        CopyPass(self.gate(index).read_owned().await)
+    }
+
+    /// Waits until every write to the index that had passed when this was called is over, but no longer than `patience`.
+    /// Returns whether they are. Those that pass later are not waited for.
+    pub async fn barrier(&self, index: &str, patience: Duration) -> bool {
+        let before: Vec<(Uuid, Instant)> = {
+            let passed = lock(&self.passed);
+            let of_index = passed.iter().filter(|(_, write)| write.index == index);
+            of_index.map(|(write, passed)| (*write, passed.at)).collect()
+        };
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            // Before looking, so that none leaves unnoticed in between.
+            left.as_mut().enable();
+            let next_forgotten = {
+                let passed = lock(&self.passed);
+                let under_way = before.iter().filter(|(write, _)| passed.contains_key(write));
+                under_way.map(|(_, at)| *at + FORGET).filter(|forgotten| *forgotten > Instant::now()).min()
+            };
+            let Some(next_forgotten) = next_forgotten else { return true };
+            if Instant::now() >= deadline {
+                return false;
+            }
+            // Whatever ends it, one looks again.
+            let _ = timeout_at(deadline.min(next_forgotten).into(), left).await;
+        }
+    }
+
+    /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
+    pub fn forget_before(&self, time: Instant) {
+        lock(&self.passed).retain(|_, write| write.at >= time);
+        self.left.notify_waiters();
+    }
+
+    /// Closes the index's gate once no write is under way. `None` if that takes longer than `patience`: other than
+    /// [`close`](Self::close), this never gives a write up, so that what was written before is all there is.
+    pub async fn hold(&self, index: &str, patience: Duration) -> Option<Closed> {
+        let closed = timeout(patience, self.gate(index).write_owned()).await.ok()?;
+        Some(Closed(vec![closed]))
     }
 
     /// Closes the gates of these indexes and waits a while for the writes that have passed.
@@ -66,6 +120,7 @@ impl Gates {
                 Err(_) => {
                     warn!(index, "writes were under way for more than {patience:?}: they will be refused");
                     lock(&self.passed).retain(|_, write| write.index != index);
+                    self.left.notify_waiters();
                     writing.await
                 }
             };
@@ -123,5 +178,45 @@ mod tests {
         drop(gates.close_within(SHORT, BTreeSet::from(["a"])).await);
         gates.leave(write);
         gates.pass("a").await;
+    }
+
+    #[tokio::test]
+    async fn a_barrier_waits_for_the_writes_before_it_alone() {
+        let gates = Arc::new(Gates::default());
+        let copy = gates.pass_for_copy("a").await;
+        let elsewhere = gates.pass("b").await;
+        assert!(gates.barrier("a", LONG).await, "no write is under way");
+        let before = [gates.pass("a").await, gates.pass("a").await];
+        assert!(!gates.barrier("a", SHORT).await, "it is given up in the end");
+        let waiting = tokio::spawn({
+            let gates = gates.clone();
+            async move { gates.barrier("a", LONG).await }
+        });
+        tokio::task::yield_now().await;
+        let after = gates.pass("a").await;
+        gates.leave(before[0]);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "one of them is still under way");
+        gates.leave(before[1]);
+        assert!(waiting.await.expect("it ends"));
+        for write in [after, elsewhere] {
+            gates.leave(write);
+        }
+        drop(copy);
+    }
+
+    #[tokio::test]
+    async fn a_gate_is_held_only_when_no_write_is_under_way() {
+        let gates = Gates::default();
+        let write = gates.pass("a").await;
+        assert!(gates.hold("a", SHORT).await.is_none());
+        assert!(!gates.barrier("a", SHORT).await, "the write was not given up");
+        gates.leave(write);
+        let held = gates.hold("a", LONG).await;
+        assert!(held.is_some());
+        assert!(timeout(SHORT, gates.pass("a")).await.is_err(), "the gate is closed");
+        drop(held);
+        let write = gates.pass("a").await;
+        gates.leave(write);
     }
 }

@@ -219,7 +219,8 @@ async fn set_primary_key(
 
 /// Whether any node holds a document of the index or is about to: a node that can't be asked may.
 async fn has_documents(cluster: &Cluster, uid: &str) -> bool {
-    let counts = cluster.clients.values().map(|client| client.index_stats(uid));
+    let members = cluster.members();
+    let counts = members.clients.values().map(|client| client.index_stats(uid));
     let counts = join_all(counts).await;
     counts
         .iter()

@@ -13,7 +13,7 @@ mod names;
 mod nodes;
 pub mod settings;
 
-pub use gates::Gates;
+pub use gates::{Closed, CopyPass, Gates};
 pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;
 pub use names::{check_swaps, delete, repeat_where_failed, swap, take_pending, under_way};

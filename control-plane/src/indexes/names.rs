@@ -214,16 +214,17 @@ fn names_of(task: &TaskRecord) -> Vec<&str> {
 /// back, whatever happens to us.
 async fn change(cluster: &Cluster, change: NodeChange) -> Result<Vec<TaskPart>, Failure> {
     let change = &change;
-    let ready = cluster.clients.iter().map(|(node, client)| next_uid(cluster, node, client, change));
+    let members = cluster.members();
+    let ready = members.clients.iter().map(|(node, client)| next_uid(cluster, node, client, change));
     let ready = join_all(ready).await;
     if ready.iter().all(Result::is_err) {
         return Err(no_quorum("no node could be reached").into());
     }
-    let nodes = cluster.clients.keys().zip(&ready);
+    let nodes = members.clients.keys().zip(&ready);
     let nodes = nodes.map(|(node, uid)| (node.clone(), uid.as_ref().ok().copied()));
     let names = NamesChange { change: change.clone(), at: OffsetDateTime::now_utc(), nodes: nodes.collect() };
     let ids = cluster.store.change_names(names).await?;
-    let sent = cluster.clients.iter().zip(ready.into_iter().zip(ids));
+    let sent = members.clients.iter().zip(ready.into_iter().zip(ids));
     let sent = sent.map(|((node, client), (ready, id))| async move {
         let task = async {
             ready?;

@@ -28,7 +28,8 @@ pub async fn enqueue_everywhere<F: Future<Output = Result<u64, NodeError>>>(
     cluster: &Cluster,
     enqueue: impl Fn(String, NodeClient) -> F,
 ) -> Vec<TaskPart> {
-    let parts = cluster.clients.iter().map(|(node, client)| {
+    let members = cluster.members();
+    let parts = members.clients.iter().map(|(node, client)| {
         let enqueued = enqueue(node.clone(), client.clone());
         async move {
             let in_step = async {
@@ -73,8 +74,7 @@ pub fn at_least_one(parts: &[TaskPart]) -> Result<(), ApiError> {
 /// it in the node's own queue.
 pub async fn wait(cluster: &Cluster, parts: &[TaskPart], timeout: Duration) {
     let waits = parts.iter().map(|part| async move {
-        let (PartOutcome::Accepted(uid), Some(client)) = (&part.outcome, cluster.clients.get(&part.node))
-        else {
+        let (PartOutcome::Accepted(uid), Some(client)) = (&part.outcome, cluster.client(&part.node)) else {
             return;
         };
         if let Err(error) = client.wait_for_task(*uid, timeout).await {
@@ -108,10 +108,10 @@ pub async fn converge(cluster: &Cluster, uid: &str, finishing: Option<u64>) -> R
     let Some(index) = cluster.store.index(uid).await? else { return Ok(()) };
     let table = cluster.table();
     let up = table.nodes.iter().filter(|node| node.up);
-    let changes = up.filter_map(|node| Some((&node.id, cluster.clients.get(&node.id)?)));
+    let changes = up.filter_map(|node| Some((&node.id, cluster.client(&node.id)?)));
     let index = &index;
     let results = changes.map(|(node, client)| async move {
-        if let Err(error) = bring_in_step(cluster, node, client, index).await {
+        if let Err(error) = bring_in_step(cluster, node, &client, index).await {
             warn!(node, index = uid, %error, "a node is not in step");
         }
     });
@@ -173,7 +173,7 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), Store
     let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
     let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
     error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
-    cluster.store.mark_stale(node, &shards).await
+    cluster.store.mark_lost(node, &shards).await
 }
 
 /// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.

@@ -121,11 +121,11 @@ pub async fn update(
         client.enqueue(method.clone(), path, Some(body)).await
     };
     // The first node tells whether the change is one that Meilisearch takes.
-    let first = ask_any(cluster, &send).await?;
+    let (first, task) = ask_any(cluster, &send).await?;
     if index.is_none() {
         create_everywhere(cluster, uid, None).await?;
     }
-    apply(cluster, uid, change, &send, index.is_some().then_some(first)).await
+    apply(cluster, uid, change, &send, index.is_some().then_some((&first, task))).await
 }
 
 /// Resets one setting, or all, to the defaults.
@@ -213,13 +213,14 @@ pub async fn pending_changes(cluster: &Cluster, uid: &str) -> Result<Vec<TaskRec
 pub async fn ask_any<T, F: Future<Output = Result<T, NodeError>>>(
     cluster: &Cluster,
     ask: impl Fn(NodeClient) -> F,
-) -> Result<(&str, T), Failure> {
+) -> Result<(String, T), Failure> {
     let table = cluster.table();
+    let members = cluster.members();
     let up = |node: &str| table.nodes.iter().any(|other| other.id == node && other.up);
-    let (up, down): (Vec<_>, Vec<_>) = cluster.clients.iter().partition(|(node, _)| up(node));
+    let (up, down): (Vec<_>, Vec<_>) = members.clients.iter().partition(|(node, _)| up(node));
     for (node, client) in up.into_iter().chain(down) {
         match ask(client.clone()).await {
-            Ok(answer) => return Ok((node, answer)),
+            Ok(answer) => return Ok((node.clone(), answer)),
             Err(error) if error.is_client_error() => return Err(error.into()),
             Err(error) => drop(part(node, Err(error))),
         }
@@ -282,8 +283,8 @@ pub async fn commit(cluster: &Cluster, uid: &str, task: &TaskRecord) -> anyhow::
         return Ok(()); // The index that it was about is gone; this is another one.
     }
     let nodes = task.parts.iter().filter(|part| part.status == TaskStatus::Succeeded);
-    let clients = nodes.filter_map(|part| cluster.clients.get(&part.node));
-    let held = join_all(clients.map(|client| client.settings(uid))).await;
+    let clients = nodes.filter_map(|part| cluster.client(&part.node));
+    let held = join_all(clients.map(|client| async move { client.settings(uid).await })).await;
     let held: Vec<Value> = held
         .into_iter()
         .filter_map(|held| held.inspect_err(|error| error!(%error, "settings not read back")).ok())

@@ -33,7 +33,7 @@ pub async fn update(cluster: &Cluster, changes: &Value) -> Result<Map<String, Va
         }
     }
     cluster.store.save_experimental_features(&wanted).await?;
-    converge(cluster, bring_in_step).await;
+    converge(cluster, |node, client| async move { bring_in_step(cluster, &node, &client).await }).await;
     Ok(features)
 }
 

@@ -41,15 +41,15 @@ pub async fn bring_in_step(cluster: &Cluster, node: &str, client: &NodeClient) -
 /// Brings every node that is up in step by `bring_in_step`, as the last step of a change. One that fails is tried
 /// again until it is found to be down or time is up; then it is left to [`keep_in_step`]. The caller holds
 /// [`Cluster::instance`].
-pub async fn converge<'c, F: Future<Output = Result<(), NodeError>>>(
-    cluster: &'c Cluster,
-    bring_in_step: impl Fn(&'c Cluster, &'c str, &'c NodeClient) -> F,
+pub async fn converge<F: Future<Output = Result<(), NodeError>>>(
+    cluster: &Cluster,
+    bring_in_step: impl Fn(String, NodeClient) -> F,
 ) {
     let nodes = cluster.up_clients().await;
     let bring_in_step = &bring_in_step;
     let attempts = nodes.into_iter().map(|(node, client)| async move {
         let deadline = Instant::now() + ATTEMPTS;
-        while !attempt(node, bring_in_step(cluster, node, client)).await {
+        while !attempt(&node, bring_in_step(node.clone(), client.clone())).await {
             let is_up = cluster.up_clients().await.iter().any(|(up, _)| *up == node);
             if !is_up || Instant::now() > deadline {
                 break;
@@ -66,7 +66,10 @@ pub async fn keep_in_step(cluster: &Cluster) {
         sleep(COMPARISONS).await;
         let _one_at_a_time = cluster.instance.lock().await;
         let nodes = cluster.up_clients().await.into_iter();
-        join_all(nodes.map(|(node, client)| attempt(node, bring_in_step(cluster, node, client)))).await;
+        let attempts = nodes.map(|(node, client)| async move {
+            attempt(&node, bring_in_step(cluster, &node, &client)).await;
+        });
+        join_all(attempts).await;
     }
 }
 

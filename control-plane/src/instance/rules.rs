@@ -80,10 +80,10 @@ pub async fn change(cluster: &Cluster, change: Change<'_>, query: &str) -> Resul
     };
     let target = &format!("{path}{query}");
     let send = |client: NodeClient| async move { client.enqueue(method.clone(), target, *body).await };
-    let (first, task) = ask_any(cluster, send).await?;
+    let (first, task) = &ask_any(cluster, send).await?;
     let parts = enqueue_everywhere(cluster, |node, client| async move {
-        match node == first {
-            true => Ok(task),
+        match node == *first {
+            true => Ok(*task),
             false => send(client).await,
         }
     })
@@ -119,7 +119,7 @@ pub async fn commit(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> 
     }
     let done = task.parts.iter().filter(|part| is_done(part));
     let mut result = Err(anyhow::anyhow!("no node has done it"));
-    for client in done.filter_map(|part| cluster.clients.get(&part.node)) {
+    for client in done.filter_map(|part| cluster.client(&part.node)) {
         match client.search_rules().await {
             Ok(rules) => {
                 cluster.store.save_search_rules(&by_uid(rules)).await?;
@@ -130,7 +130,10 @@ pub async fn commit(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> 
         }
     }
     result?;
-    converge(cluster, |cluster, node, client| bring_in_step_as(cluster, node, client, Some(task.uid))).await;
+    let bring_in_step = |node: String, client: NodeClient| async move {
+        bring_in_step_as(cluster, &node, &client, Some(task.uid)).await
+    };
+    converge(cluster, bring_in_step).await;
     // The filter asks for more where documents may be pinned.
     cluster.publish_everywhere().await?;
     Ok(())

@@ -121,7 +121,7 @@ async fn set_up(cluster: &Cluster, node: &str, up: bool) {
 
 /// The second node comes up as it does when it answers.
 async fn bring_up(cluster: &Cluster) {
-    bring_in_step(cluster, "b", &cluster.clients["b"]).await.unwrap();
+    bring_in_step(cluster, "b", &cluster.client("b").unwrap()).await.unwrap();
     set_up(cluster, "b", true).await;
 }
 
@@ -147,7 +147,7 @@ async fn features_go_to_every_node_and_what_nobody_set_stays() {
     features::update(&cluster, &json!({"metrics": false})).await.unwrap();
     assert_eq!([&first, &second].map(|node| node.held().features["metrics"].clone()), [false, false]);
     first.held().features.insert("metrics".to_owned(), json!(true));
-    bring_in_step(&cluster, "a", &cluster.clients["a"]).await.unwrap();
+    bring_in_step(&cluster, "a", &cluster.client("a").unwrap()).await.unwrap();
     assert_eq!(first.held().features["metrics"], false, "what drifted is set again");
 }
 
@@ -186,7 +186,7 @@ async fn every_node_has_the_rules_and_no_others() {
         held.rules.insert("changed".to_owned(), json!({"uid": "changed", "active": false, "more": 1}));
     }
     let pending = rules::change(&cluster, Change::Delete { uid: "nothing" }, "").await.unwrap();
-    bring_in_step(&cluster, "b", &cluster.clients["b"]).await.unwrap();
+    bring_in_step(&cluster, "b", &cluster.client("b").unwrap()).await.unwrap();
     assert!(second.held().rules.contains_key("stranger"), "nothing is repaired while a change is under way");
     finish(&cluster, pending).await;
     let content = |node: &Node| {

@@ -79,12 +79,12 @@ pub async fn create(cluster: &Cluster, mut body: Value) -> Result<KeyRecord, Fai
     let (_, key) = ask_any(cluster, |client| async move { client.create_key(body).await }).await?;
     if cluster.store.key(key.uid).await?.is_some() {
         // The node had lost it.
-        converge(cluster, bring_in_step).await;
+        converge(cluster, |node, client| async move { bring_in_step(cluster, &node, &client).await }).await;
         let message = format!("`uid` field value `{}` is already an existing API key.", key.uid);
         return Err(ApiError::new(409, "api_key_already_exists", ErrorType::InvalidRequest, message).into());
     }
     cluster.store.save_key(&key).await?;
-    converge(cluster, bring_in_step).await;
+    converge(cluster, |node, client| async move { bring_in_step(cluster, &node, &client).await }).await;
     Ok(key)
 }
 
@@ -117,7 +117,7 @@ pub async fn describe(
     }
     key.updated_at = OffsetDateTime::now_utc();
     cluster.store.save_key(&key).await?;
-    converge(cluster, bring_in_step).await;
+    converge(cluster, |node, client| async move { bring_in_step(cluster, &node, &client).await }).await;
     Ok(key)
 }
 
@@ -130,7 +130,7 @@ pub async fn delete(cluster: &Cluster, uid_or_value: &str) -> Result<(), Failure
     let key = find(cluster, uid_or_value).await?;
     check_some_up(cluster).await?;
     cluster.store.delete_key(key.uid).await?;
-    converge(cluster, bring_in_step).await;
+    converge(cluster, |node, client| async move { bring_in_step(cluster, &node, &client).await }).await;
     Ok(())
 }
 

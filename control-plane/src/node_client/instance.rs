@@ -12,6 +12,24 @@ use crate::store::KeyRecord;
 const ALL: u32 = 1_000_000;
 
 impl NodeClient {
+    /// The version of Meilisearch that it runs.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it could not be read.
+    pub async fn version(&self) -> Result<String, NodeError> {
+        let version: Value = self.get("/version").await?;
+        Ok(version["pkgVersion"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The uids of all its indexes.
+    ///
+    /// # Errors
+    /// [`NodeError`] if they could not be read.
+    pub async fn index_uids(&self) -> Result<Vec<String>, NodeError> {
+        let page: Page<Value> = self.get(&format!("/indexes?limit={ALL}")).await?;
+        Ok(page.results.iter().filter_map(|index| index["uid"].as_str()).map(str::to_owned).collect())
+    }
+
     /// All keys of the node.
     ///
     /// # Errors

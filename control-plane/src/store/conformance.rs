@@ -15,6 +15,9 @@ use super::*;
 pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) -> F) {
     topology_and_epochs_survive(&open).await;
     stale_replicas_are_marked_and_cleaned(&open).await;
+    who_joins_is_stale_and_who_leaves_is_not(&open).await;
+    a_write_that_no_clean_copy_took_is_refused(&open).await;
+    a_rebalance_is_kept(&open).await;
     indexes_come_and_go(&open).await;
     task_uids_grow_and_are_never_reused(&open).await;
     what_is_registered_twice_is_one_task(&open).await;
@@ -36,10 +39,12 @@ async fn topology_and_epochs_survive<S: Store, F: Future<Output = S>>(open: &imp
         group: "1".into(),
         weight: 1.5,
         cluster: None,
+        drains: false,
+        replaced_by: None,
     };
     let topology = Topology { shards: 64, replication_factor: 2, nodes: vec![node] };
     store.save_topology(&topology).await.unwrap();
-    let epoch = |epoch| EpochRecord { epoch, owners: BTreeMap::from([("1".into(), vec![vec!["a".into()]])]) };
+    let epoch = |number| Epoch { epoch: number, ..placement(&["a"]) };
     assert!(store.add_epoch(&epoch(2)).await.is_err(), "the first epoch is 1");
     store.add_epoch(&epoch(1)).await.unwrap();
     store.add_epoch(&epoch(2)).await.unwrap();
@@ -55,15 +60,100 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
     open: &impl Fn(&'static str) -> F,
 ) {
     let store = open("stale").await;
+    store.add_epoch(&placement(&["a", "b"])).await.unwrap();
     store.mark_stale("a", &[1, 2, 3]).await.unwrap();
+    let seen = store.stale_replicas().await.unwrap()["a"].clone();
     store.mark_stale("a", &[3, 4]).await.unwrap();
-    store.mark_stale("b", &[1]).await.unwrap();
-    store.mark_clean("a", &[2, 9]).await.unwrap();
-    store.mark_clean("b", &[1]).await.unwrap();
+    store.mark_stale("b", &[1, 5]).await.unwrap();
+    store.mark_stale("a nobody", &[1]).await.unwrap();
+    // Of the third more was missed meanwhile.
+    assert_eq!(store.mark_clean("a", &seen).await.unwrap(), [1, 2]);
     drop(store);
 
-    let stale = open("stale").await.stale_replicas().await.unwrap();
-    assert_eq!(stale, BTreeMap::from([("a".into(), BTreeSet::from([1, 3, 4]))]));
+    let store = open("stale").await;
+    // The first was the last clean copy of shard 1 when the second missed something.
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![5])]);
+    store.mark_lost("b", &[3]).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![3, 5])]);
+}
+
+fn shards(stale: &Stale) -> Vec<(&str, Vec<ShardId>)> {
+    stale.iter().map(|(node, shards)| (&**node, shards.keys().copied().collect())).collect()
+}
+
+/// The first epoch of eight shards that all of these own.
+pub(super) fn placement(nodes: &[&str]) -> Epoch {
+    let owners = vec![nodes.iter().map(|node| node.to_string()).collect(); 8];
+    Epoch { epoch: 1, owners: BTreeMap::from([("1".into(), owners)]), ..Epoch::default() }
+}
+
+async fn who_joins_is_stale_and_who_leaves_is_not<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("joining").await;
+    let first = placement(&["a"]);
+    store.add_epoch(&first).await.unwrap();
+    let mut joined = Epoch { epoch: 2, ..placement(&["a", "b"]) };
+    joined.joining.entry("1".into()).or_default().insert(7, BTreeSet::from(["b".to_owned()]));
+    store.add_epoch(&joined).await.unwrap();
+    let stale = store.stale_replicas().await.unwrap();
+    assert_eq!(shards(&stale), [("b", vec![7])]);
+    let too_early = Epoch { epoch: 3, ..placement(&["b"]) };
+    assert!(matches!(store.add_epoch(&too_early).await, Err(StoreError::Conflict(_))));
+    store.mark_stale("a", &[7]).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![7])], "the last that is clean");
+    store.mark_clean("b", &stale["b"]).await.unwrap();
+    store.mark_stale("a", &[6]).await.unwrap();
+
+    let leftovers = BTreeMap::from([("a".to_owned(), BTreeSet::from([0, 1]))]);
+    store.add_epoch(&Epoch { leftovers, ..too_early }).await.unwrap();
+    drop(store);
+    let store = open("joining").await;
+    assert_eq!(store.stale_replicas().await.unwrap(), Stale::new());
+    store.remove_leftovers("a", &[0, 5]).await.unwrap();
+    let left = store.current_epoch().await.unwrap().unwrap();
+    assert_eq!((left.epoch, left.leftovers), (3, BTreeMap::from([("a".to_owned(), BTreeSet::from([1]))])));
+}
+
+async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("copies").await;
+    store.add_epoch(&placement(&["a", "b"])).await.unwrap();
+    store.mark_stale("b", &[2]).await.unwrap();
+    let write = async |node: &str, missed: &str| {
+        let part = TaskPart { shards: vec![1, 2], ..TaskPart::new(node, PartOutcome::Accepted(7)) };
+        let fence = Fence { epoch: 1, missed: vec![(missed.into(), vec![1, 2])], index: None };
+        let task = NewTask { parts: vec![part], ..task("movies", TaskStatus::Enqueued) };
+        store.register_task(task, Some(fence)).await
+    };
+    assert!(matches!(write("b", "a").await, Err(StoreError::NoCleanCopy(2))));
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![2])]);
+    assert!(write("a", "b").await.unwrap().parts[0].unreliable.is_empty());
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![1, 2])]);
+    store.mark_lost("a", &[1, 2]).await.unwrap();
+    assert_eq!(write("b", "a").await.unwrap().uid, 1, "where all was lost, one is as good as the other");
+}
+
+async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
+    let store = open("rebalance").await;
+    assert_eq!(store.rebalance().await.unwrap(), None);
+    let rebalance = RebalanceRecord {
+        target: placement(&["a"]).owners,
+        is_paused: true,
+        is_canceled: false,
+        shards: 3,
+        since: OffsetDateTime::UNIX_EPOCH,
+    };
+    store.save_rebalance(&rebalance).await.unwrap();
+    drop(store);
+    let store = open("rebalance").await;
+    assert_eq!(store.rebalance().await.unwrap(), Some(rebalance.clone()));
+    let topology = Topology { shards: 8, replication_factor: 1, nodes: Vec::new() };
+    let rebalance = RebalanceRecord { is_paused: false, ..rebalance };
+    store.change_topology(&topology, &rebalance).await.unwrap();
+    assert_eq!(store.topology().await.unwrap(), Some(topology));
+    assert_eq!(store.rebalance().await.unwrap(), Some(rebalance));
 }
 
 async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
@@ -135,6 +225,7 @@ async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
     open: &impl Fn(&'static str) -> F,
 ) {
     let store = open("fence").await;
+    store.add_epoch(&placement(&["a", "b"])).await.unwrap();
     let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])], index: None };
     store.retire_epochs_below(3).await.unwrap();
     store.retire_epochs_below(2).await.unwrap();
@@ -143,12 +234,11 @@ async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
     let store = open("fence").await;
     let refused = store.register_task(task("movies", TaskStatus::Enqueued), Some(fence(2))).await;
     assert!(matches!(refused, Err(StoreError::EpochRetired(2))));
-    assert_eq!(store.stale_replicas().await.unwrap(), BTreeMap::new());
+    assert_eq!(store.stale_replicas().await.unwrap(), Stale::new());
 
     let registered = store.register_task(task("movies", TaskStatus::Enqueued), Some(fence(3))).await.unwrap();
     assert_eq!(registered.uid, 0, "what was refused took no uid");
-    let stale = store.stale_replicas().await.unwrap();
-    assert_eq!(stale, BTreeMap::from([("b".into(), BTreeSet::from([5]))]));
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![5])]);
 }
 
 async fn tasks_are_listed_as_asked<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {

@@ -103,7 +103,7 @@ async fn a_write_to_what_is_another_index_by_now_is_refused<S: Store, F: Future<
         store.register_task(task("movies", TaskStatus::Enqueued), Some(fence)).await
     };
     assert!(matches!(register(6).await, Err(StoreError::IndexChanged(uid)) if uid == "movies"));
-    assert_eq!(store.stale_replicas().await.unwrap(), BTreeMap::new());
+    assert_eq!(store.stale_replicas().await.unwrap(), Stale::new());
     assert_eq!(register(7).await.unwrap().uid, 0, "what was refused took no uid");
     store.delete_index("movies").await.unwrap();
     assert!(matches!(register(7).await, Err(StoreError::IndexChanged(_))));

@@ -4,6 +4,7 @@ mod changes;
 mod instance;
 mod sqlite;
 mod sqlite_changes;
+mod sqlite_copies;
 
 #[cfg(test)]
 mod conformance;
@@ -15,11 +16,11 @@ pub use instance::{InstanceStore, KeyRecord, Webhook};
 pub use sqlite::SqliteStore;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::ApiError;
+use miroir_core::rebalance::{Epoch, Owners, Stale};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,20 +33,40 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
     async fn save_topology(&self, topology: &Topology) -> Result<(), StoreError>;
+    /// Saves the topology and what the placement is on the way to because of it.
+    async fn change_topology(
+        &self,
+        topology: &Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError>;
 
     /// The newest epoch; `None` on a new store.
-    async fn current_epoch(&self) -> Result<Option<EpochRecord>, StoreError>;
-    /// Adds an epoch. Its number must be one more than the newest.
-    async fn add_epoch(&self, epoch: &EpochRecord) -> Result<(), StoreError>;
+    async fn current_epoch(&self) -> Result<Option<Epoch>, StoreError>;
+    /// Adds an epoch. Who joins by it is stale from then on; who owns a shard no more is not stale either.
+    ///
+    /// Fails with [`StoreError::Conflict`] if its number is not one more than the newest, or if a shard would lose its
+    /// last clean reader.
+    async fn add_epoch(&self, epoch: &Epoch) -> Result<(), StoreError>;
     /// From here no write routed under an epoch below `epoch` is registered.
     async fn retire_epochs_below(&self, epoch: u64) -> Result<(), StoreError>;
+    /// Records that a node no longer holds what it had left over of shards.
+    async fn remove_leftovers(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
 
-    /// The replicas that missed writes, by node id.
-    async fn stale_replicas(&self) -> Result<BTreeMap<String, BTreeSet<ShardId>>, StoreError>;
-    /// Marks replicas stale.
+    /// The replicas that missed writes.
+    async fn stale_replicas(&self) -> Result<Stale, StoreError>;
+    /// Marks replicas stale that missed a write, or may have, as far as [`Epoch::may_become_stale`] allows it.
     async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
-    /// Marks replicas clean again.
-    async fn mark_clean(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    /// Marks replicas stale whose documents are gone, be they the last copies.
+    async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    /// Marks replicas clean again, those that have missed nothing since they were seen as in `seen`. Returns their
+    /// shards.
+    async fn mark_clean(&self, node: &str, seen: &BTreeMap<ShardId, u64>)
+    -> Result<Vec<ShardId>, StoreError>;
+
+    /// What the placement is on the way to; `None` before the first change of the topology.
+    async fn rebalance(&self) -> Result<Option<RebalanceRecord>, StoreError>;
+    /// Saves it.
+    async fn save_rebalance(&self, rebalance: &RebalanceRecord) -> Result<(), StoreError>;
 
     /// All indexes, by uid.
     async fn indexes(&self) -> Result<BTreeMap<String, IndexRecord>, StoreError>;
@@ -81,8 +102,9 @@ pub trait Store: InstanceStore + Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Allots the next task uid and saves the task. With a fence, in the same transaction: fails with
-    /// [`StoreError::EpochRetired`] or [`StoreError::IndexChanged`] and does nothing if the fence's epoch is retired
-    /// or its uid names another index by now, else marks its replicas stale.
+    /// [`StoreError::EpochRetired`], [`StoreError::IndexChanged`] or [`StoreError::NoCleanCopy`] and does nothing if
+    /// the fence's epoch is retired, its uid names another index by now, or no clean reader of a shard has taken the
+    /// task's part; else marks the replicas stale that missed it.
     async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError>;
     /// One task.
     async fn task(&self, uid: u64) -> Result<Option<TaskRecord>, StoreError>;
@@ -119,6 +141,12 @@ pub enum StoreError {
     /// The uid names another index than when the write began, or none.
     #[error("`{0}` is another index by now")]
     IndexChanged(String),
+    /// None of the copies that have all acknowledged writes of the shard has taken this one.
+    #[error("no clean copy of shard {0} has taken it")]
+    NoCleanCopy(ShardId),
+    /// Someone else changed it meanwhile.
+    #[error("{0}")]
+    Conflict(String),
     /// The store was written by a newer Miroir.
     #[error(
         "the store has schema version {found}, this Miroir knows versions up to {known}: run a newer Miroir"
@@ -154,19 +182,32 @@ pub struct NodeRecord {
     pub url: String,
     /// The replica group it belongs to.
     pub group: String,
+    /// Whether all that it holds is to be moved to others.
+    #[serde(default)]
+    pub drains: bool,
+    /// The node that takes its place; it is removed when all it holds is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
     /// Its share of the shards relative to the other nodes of its group.
     pub weight: f64,
     /// An Envoy cluster that the mesh already has for it; without it Miroir serves one by CDS.
     pub cluster: Option<String>,
 }
 
-/// One version of the placement.
+/// What the placement is on the way to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Its number; the first is 1.
-    pub epoch: u64,
-    /// Per group (by id) and shard the owners, by node id, in rendezvous order.
-    pub owners: BTreeMap<String, Vec<Vec<String>>>,
+pub struct RebalanceRecord {
+    /// Who is to own what.
+    pub target: Owners,
+    /// Whether nothing is to be begun.
+    pub is_paused: bool,
+    /// Whether it goes back to where it was.
+    pub is_canceled: bool,
+    /// How many shards had to change, in all groups, when the target was set.
+    pub shards: usize,
+    /// When the target was set.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
 }
 
 /// An index as the user sees it.
@@ -335,6 +376,9 @@ pub struct TaskPart {
     pub counted_copies: u64,
     /// The shards whose documents the part holds; empty for work that is not about documents.
     pub shards: Vec<ShardId>,
+    /// Those of the shards of which the node had no clean copy when it took the part: to have it there is not enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreliable: Vec<ShardId>,
     /// The node's task, or why it has none.
     pub outcome: PartOutcome,
     /// Its state on the node when last asked.
@@ -466,6 +510,7 @@ impl TaskPart {
             counted: false,
             counted_copies: one(),
             shards: Vec::new(),
+            unreliable: Vec::new(),
             outcome,
             status: TaskStatus::Enqueued,
             started_at: None,

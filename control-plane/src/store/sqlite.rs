@@ -2,12 +2,13 @@
 
 mod instance;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use miroir_core::rebalance::{Epoch, Stale};
 use miroir_core::shard::ShardId;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
@@ -15,11 +16,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
-use super::sqlite_changes as changes;
 use super::{
-    BatchPage, EpochRecord, Fence, IndexChange, IndexRecord, NamesChange, NewTask, NodeChange, PendingChange,
-    Store, StoreError, TaskDeletion, TaskPage, TaskQuery, TaskRecord, Topology,
+    BatchPage, Fence, IndexChange, IndexRecord, NamesChange, NewTask, NodeChange, PendingChange,
+    RebalanceRecord, Store, StoreError, TaskDeletion, TaskPage, TaskPart, TaskQuery, TaskRecord, Topology,
 };
+use super::{sqlite_changes as changes, sqlite_copies as copies};
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
 const MIGRATIONS: &[&str] = &[
@@ -27,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_instance.sql"),
     include_str!("changes.sql"),
     include_str!("tickets.sql"),
+    include_str!("rebalance.sql"),
 ];
 
 /// A [`Store`] in one SQLite file, for one control plane.
@@ -114,23 +116,27 @@ impl Store for SqliteStore {
         self.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [json(topology)?]).await
     }
 
-    async fn current_epoch(&self) -> Result<Option<EpochRecord>, StoreError> {
-        Ok(self.bodies("SELECT body FROM epochs ORDER BY epoch DESC LIMIT 1", []).await?.pop())
-    }
-
-    async fn add_epoch(&self, epoch: &EpochRecord) -> Result<(), StoreError> {
-        let (number, body) = (epoch.epoch, json(epoch)?);
+    async fn change_topology(
+        &self,
+        topology: &Topology,
+        rebalance: &RebalanceRecord,
+    ) -> Result<(), StoreError> {
+        let (topology, rebalance) = (json(topology)?, json(rebalance)?);
         self.transact(move |transaction| {
-            let newest: Option<u64> = one(transaction, "SELECT max(epoch) FROM epochs", [])?.flatten();
-            let next = newest.unwrap_or(0) + 1;
-            if number != next {
-                let message = format!("epoch {number} can't be added: the next one is {next}");
-                return Err(StoreError::Backend(message));
-            }
-            transaction.execute("INSERT INTO epochs (epoch, body) VALUES (?1, ?2)", params![number, body])?;
+            transaction.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [topology])?;
+            transaction.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [rebalance])?;
             Ok(())
         })
         .await
+    }
+
+    async fn current_epoch(&self) -> Result<Option<Epoch>, StoreError> {
+        self.transact(copies::current_epoch).await
+    }
+
+    async fn add_epoch(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        let epoch = epoch.clone();
+        self.transact(move |transaction| copies::add_epoch(transaction, &epoch)).await
     }
 
     async fn retire_epochs_below(&self, epoch: u64) -> Result<(), StoreError> {
@@ -138,28 +144,40 @@ impl Store for SqliteStore {
         self.execute(sql, [epoch]).await
     }
 
-    async fn stale_replicas(&self) -> Result<BTreeMap<String, BTreeSet<ShardId>>, StoreError> {
-        self.transact(|transaction| {
-            let mut statement = transaction.prepare_cached("SELECT node, shard FROM stale_replicas")?;
-            let mut stale: BTreeMap<String, BTreeSet<ShardId>> = BTreeMap::new();
-            for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
-                let (node, shard) = row?;
-                stale.entry(node).or_default().insert(shard);
-            }
-            Ok(stale)
-        })
-        .await
+    async fn remove_leftovers(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+        let (node, shards) = (node.to_owned(), shards.to_vec());
+        self.transact(move |transaction| copies::remove_leftovers(transaction, &node, &shards)).await
+    }
+
+    async fn stale_replicas(&self) -> Result<Stale, StoreError> {
+        self.transact(copies::stale_replicas).await
     }
 
     async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| mark_stale(transaction, &node, &shards)).await
+        self.transact(move |transaction| copies::mark_stale(transaction, &node, &shards)).await
     }
 
-    async fn mark_clean(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
-        let sql = "DELETE FROM stale_replicas
-                   WHERE node = ?1 AND shard IN (SELECT value FROM json_each(?2))";
-        self.execute(sql, (node.to_owned(), json(&shards)?)).await
+    async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+        let (node, shards) = (node.to_owned(), shards.to_vec());
+        self.transact(move |transaction| copies::mark_lost(transaction, &node, &shards)).await
+    }
+
+    async fn mark_clean(
+        &self,
+        node: &str,
+        seen: &BTreeMap<ShardId, u64>,
+    ) -> Result<Vec<ShardId>, StoreError> {
+        let (node, seen) = (node.to_owned(), seen.clone());
+        self.transact(move |transaction| copies::mark_clean(transaction, &node, &seen)).await
+    }
+
+    async fn rebalance(&self) -> Result<Option<RebalanceRecord>, StoreError> {
+        Ok(self.bodies("SELECT body FROM rebalance", []).await?.pop())
+    }
+
+    async fn save_rebalance(&self, rebalance: &RebalanceRecord) -> Result<(), StoreError> {
+        self.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [json(rebalance)?]).await
     }
 
     async fn indexes(&self) -> Result<BTreeMap<String, IndexRecord>, StoreError> {
@@ -237,7 +255,7 @@ impl Store for SqliteStore {
         self.execute(sql, (index.to_owned(), node.to_owned(), version)).await
     }
 
-    async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError> {
+    async fn register_task(&self, mut task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError> {
         self.transact(move |transaction| {
             if let Some(ticket) = &task.ticket
                 && let Some(known) =
@@ -246,7 +264,7 @@ impl Store for SqliteStore {
                 return Ok(known);
             }
             if let Some(fence) = fence {
-                pass_fence(transaction, &fence)?;
+                pass_fence(transaction, &fence, &mut task.parts)?;
             }
             let task = TaskRecord::new(allot_uid(transaction)?, task);
             insert_task(transaction, &task)?;
@@ -297,7 +315,7 @@ impl Store for SqliteStore {
     }
 }
 
-fn pass_fence(transaction: &Transaction, fence: &Fence) -> Result<(), StoreError> {
+fn pass_fence(transaction: &Transaction, fence: &Fence, parts: &mut [TaskPart]) -> Result<(), StoreError> {
     let sql = "SELECT value FROM counters WHERE name = 'first_live_epoch'";
     let first_live: u64 = transaction.query_row(sql, [], |row| row.get(0))?;
     if fence.epoch < first_live {
@@ -308,22 +326,13 @@ fn pass_fence(transaction: &Transaction, fence: &Fence) -> Result<(), StoreError
     {
         return Err(StoreError::IndexChanged(uid.clone()));
     }
-    for (node, shards) in &fence.missed {
-        mark_stale(transaction, node, shards)?;
-    }
-    Ok(())
+    copies::take_write(transaction, parts, &fence.missed)
 }
 
 /// The uid of the next task.
 pub(super) fn allot_uid(transaction: &Transaction) -> Result<u64, StoreError> {
     let sql = "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
     Ok(transaction.query_row(sql, [], |row| row.get(0))?)
-}
-
-fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO stale_replicas (node, shard) SELECT ?1, value FROM json_each(?2)";
-    transaction.execute(sql, (node, json(&shards)?))?;
-    Ok(())
 }
 
 fn save_task(transaction: &Transaction, mut task: TaskRecord) -> Result<(), StoreError> {

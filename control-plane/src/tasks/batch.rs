@@ -87,7 +87,7 @@ async fn progress(cluster: &Cluster, tasks: &[TaskRecord]) -> Value {
 /// The batch in which a node does a part of a task.
 pub async fn of_node(cluster: &Cluster, part: &TaskPart) -> Option<Value> {
     let PartOutcome::Accepted(uid) = part.outcome else { return None };
-    cluster.clients.get(&part.node)?.batch_of(uid).await.ok()?
+    cluster.client(&part.node)?.batch_of(uid).await.ok()?
 }
 
 #[cfg(test)]

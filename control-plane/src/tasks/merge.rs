@@ -98,7 +98,10 @@ impl Done {
         for part in parts {
             let (done, undone) = nodes.entry(&part.node).or_default();
             let is_done = part.status == TaskStatus::Succeeded;
-            if is_done { done } else { undone }.extend(&part.shards);
+            match is_done {
+                true => done.extend(part.shards.iter().filter(|shard| !part.unreliable.contains(shard))),
+                false => undone.extend(&part.shards),
+            }
         }
         let succeeded = parts.iter().filter(|part| part.status == TaskStatus::Succeeded);
         let mut done = Done {

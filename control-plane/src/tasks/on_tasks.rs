@@ -84,7 +84,7 @@ fn by_node<'p>(parts: impl Iterator<Item = &'p TaskPart>) -> BTreeMap<String, Ve
 /// comes to.
 async fn tell_nodes(cluster: Arc<Cluster>, uids: BTreeMap<String, Vec<u64>>, order: Order) {
     for (node, uids) in uids {
-        let Some(client) = cluster.clients.get(&node) else { continue };
+        let Some(client) = cluster.client(&node) else { continue };
         for uids in uids.chunks(UIDS_AT_ONCE) {
             let told = match order {
                 Order::Cancel => client.cancel_tasks(uids).await,

@@ -107,7 +107,7 @@ fn circumstances(cluster: &Cluster) -> Circumstances {
     let copies = table.groups.iter().filter_map(|group| group.owners.first()).map(Vec::len);
     Circumstances {
         away: table.nodes.iter().filter(|node| !node.up).map(|node| node.id.clone()).collect(),
-        quorum: table.write_quorum(cluster.config.replication_factor),
+        quorum: table.write_quorum(cluster.members().replication_factor),
         copies: copies.sum::<usize>() as u64,
     }
 }
@@ -132,7 +132,7 @@ async fn ask_nodes<'t>(
         }
     }
     let answers = questions.into_iter().map(|(node, uids)| async move {
-        let known = cluster.clients.get(node)?.tasks(&uids).await;
+        let known = cluster.client(node)?.tasks(&uids).await;
         let known =
             known.inspect_err(|error| warn!(node, %error, "a node did not tell of its tasks")).ok()?;
         let mut answers: BTreeMap<u64, Option<NodeTask>> = uids.into_iter().map(|uid| (uid, None)).collect();
@@ -166,7 +166,7 @@ async fn apply(
     let Some(answer) = known else {
         warn!(node = part.node, uid, "a node no longer knows a task that it had accepted");
         part.outcome = PartOutcome::Missed(format!("the node no longer knows its task {uid}"));
-        return cluster.store.mark_stale(&part.node, &part.shards).await;
+        return cluster.store.mark_lost(&part.node, &part.shards).await;
     };
     part.status = answer.status;
     part.started_at = answer.started_at;

@@ -1,8 +1,9 @@
 //! Which Envoys are connected, and what each was sent, took and refused.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::config::core::v3::{Node, node::UserAgentVersionType};
 use serde::Serialize;
@@ -16,6 +17,8 @@ use super::{Kind, snapshot};
 pub struct Envoys {
     streams: Arc<watch::Sender<BTreeMap<u64, Envoy>>>,
     next: Arc<AtomicU64>,
+    /// The routing table that Envoys had when they went away, by `node.id`.
+    gone: Arc<Mutex<BTreeMap<String, (Instant, u64)>>>,
 }
 
 /// One stream of an Envoy.
@@ -105,6 +108,18 @@ impl Envoys {
         let _ = self.subscribe().wait_for(all_done).await;
     }
 
+    /// Whether every Envoy has the routing table of this version or a newer one: of those that are connected, and of those
+    /// that were within `grace`.
+    pub fn all_know_of(&self, version: u64, grace: Duration) -> bool {
+        let knows = |envoy: &Envoy| envoy.table_version().is_none_or(|has| has >= version);
+        if !self.streams.borrow().values().all(knows) {
+            return false;
+        }
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|_, (since, _)| since.elapsed() < grace);
+        gone.values().all(|(_, has)| *has >= version)
+    }
+
     pub(super) fn connect(&self, protocol: Protocol) -> Connection {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let envoy = Envoy {
@@ -126,6 +141,15 @@ impl Envoys {
 pub struct Connection {
     envoys: Envoys,
     id: u64,
+}
+
+impl Envoy {
+    /// The version of the routing table that it runs with, 0 if it has none yet; `None` if it does not take the filter
+    /// from us.
+    fn table_version(&self) -> Option<u64> {
+        let delivery = self.resources.get(&Kind::Filter)?;
+        Some(delivery.acknowledged.as_deref().and_then(snapshot::table_version).unwrap_or(0))
+    }
 }
 
 impl Connection {
@@ -160,6 +184,12 @@ impl Connection {
 
     /// Resources were taken.
     pub fn acknowledged(&self, kind: Kind, version: &str) {
+        if kind == Kind::Filter {
+            // It is back, or another one is there in its place.
+            let node = self.envoys.streams.borrow().get(&self.id).map(|envoy| envoy.node.clone());
+            let mut gone = self.envoys.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            gone.remove(&node.unwrap_or_default());
+        }
         self.deliver(kind, |delivery| {
             delivery.acknowledged = Some(version.to_owned());
             delivery.refused = None;
@@ -196,6 +226,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.envoys.streams.send_modify(|streams| {
             if let Some(envoy) = streams.remove(&self.id) {
+                if let Some(version) = envoy.table_version() {
+                    let mut gone = self.envoys.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                    gone.insert(envoy.node.clone(), (Instant::now(), version));
+                }
                 tracing::info!(envoy = envoy.node, "Envoy disconnected");
             }
         });

@@ -97,20 +97,20 @@ impl Snapshot {
 
     /// What follows from the cluster and its first routing table.
     pub fn first(cluster: &Cluster, module: &Module, table: &RoutingTable) -> Snapshot {
-        let clusters = cluster.nodes.iter().filter(|node| node.cluster.is_none());
-        let clusters = clusters.filter_map(|node| clusters::cluster(node, &cluster.config.health));
         let listener = cluster.config.standalone.as_ref();
         let listener = listener.map(|standalone| listener::listener(standalone, &cluster.config));
         Snapshot {
-            clusters: Arc::new(Resources::by_content(clusters)),
+            clusters: Arc::new(node_clusters(cluster)),
             filter: Arc::new(filter_resources(module, table)),
             listeners: Arc::new(Resources::by_content(listener)),
         }
     }
 
-    /// The same with another routing table.
-    fn with_table(&self, module: &Module, table: &RoutingTable) -> Snapshot {
-        Snapshot { filter: Arc::new(filter_resources(module, table)), ..self.clone() }
+    /// The same with another routing table, and the clusters of the nodes as they are now.
+    fn with_table(&self, cluster: &Cluster, module: &Module, table: &RoutingTable) -> Snapshot {
+        let clusters = node_clusters(cluster);
+        let clusters = if clusters == *self.clusters { self.clusters.clone() } else { Arc::new(clusters) };
+        Snapshot { clusters, filter: Arc::new(filter_resources(module, table)), ..self.clone() }
     }
 }
 
@@ -124,8 +124,14 @@ pub async fn follow(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sen
             return;
         }
         let table = tables.borrow_and_update().clone();
-        snapshot = snapshot.with_table(&module, &table);
+        snapshot = snapshot.with_table(&cluster, &module, &table);
     }
+}
+
+fn node_clusters(cluster: &Cluster) -> Resources {
+    let members = cluster.members();
+    let clusters = members.nodes.iter().filter(|node| node.cluster.is_none());
+    Resources::by_content(clusters.filter_map(|node| clusters::cluster(node, &cluster.config.health)))
 }
 
 /// The version of the routing table in a version of the filter.

@@ -90,12 +90,21 @@ impl Replicas {
                 .is_some_and(|replica| replica.intended.of(shard) > 0 && is_good(replica, shard))
         };
         let is_written = |shard: &ShardId| self.nodes.iter().any(|replica| replica.intended.of(*shard) > 0);
-        (0..table.shards).filter(is_written).all(|shard| {
+        // Those who join a shard don't count: they lack what was written before.
+        let has_quorum = |shard: ShardId| {
             table.groups.iter().any(|group| {
-                let owners = group.owners.get(shard as usize).map_or(&[][..], Vec::as_slice);
-                owners.iter().filter(|node| is_good(node, shard)).count() >= table.write_quorum(owners.len())
+                let readers = table.readers(group, shard);
+                let good = readers.iter().filter(|node| is_good(node, shard)).count();
+                !readers.is_empty() && good >= table.write_quorum(readers.len())
             })
-        })
+        };
+        // What only stale copies have would be lost when they are repaired.
+        let is_kept = |shard: ShardId| {
+            let readers = || table.groups.iter().flat_map(|group| table.readers(group, shard));
+            let mut clean = readers().filter(|node| !table.is_stale(**node, shard)).peekable();
+            clean.peek().is_none() || clean.any(|node| is_good(&node, shard))
+        };
+        (0..table.shards).filter(is_written).all(|shard| has_quorum(shard) && is_kept(shard))
     }
 
     fn most(&self, table: &RoutingTable, shard: ShardId) -> u32 {
@@ -180,6 +189,26 @@ mod tests {
         assert_eq!(behind(&replicas, &table), [("n0".to_owned(), vec![0])]);
         assert!(replicas.has_quorum(&table));
         assert_eq!(replicas.accepted(&table), 3);
+    }
+
+    #[test]
+    fn who_joins_or_is_stale_is_no_quorum() {
+        let mut table = table(4, 3, 3, 1);
+        table.policy.write_quorum = Some(1);
+        table.groups[0].readers.insert(2, vec![0, 1]);
+        table.stale = vec![crate::table::StaleReplicas { node: 1, shards: [2].into() }];
+        for (node, is_enough) in [(0, true), (1, false), (2, false)] {
+            let mut replicas = Replicas::new(&table);
+            (0..3).for_each(|node| replicas.intend(node, &documents(&[2])));
+            replicas.accept(node, &documents(&[2]));
+            assert_eq!(replicas.has_quorum(&table), is_enough, "node {node}");
+        }
+        // Where all copies were lost, the one that there is will do.
+        table.stale.push(crate::table::StaleReplicas { node: 0, shards: [2].into() });
+        let mut replicas = Replicas::new(&table);
+        replicas.intend(1, &documents(&[2]));
+        replicas.accept(1, &documents(&[2]));
+        assert!(replicas.has_quorum(&table));
     }
 
     #[test]

@@ -1,0 +1,61 @@
+//! Waiting until nothing is on its way.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use super::{Context, CopiedIndex, CopyError, Replica};
+use crate::indexes::Closed;
+use crate::reconcile::drain;
+
+/// How long clients' writes may be kept waiting for those that are under way, before the gate is let go again.
+const HOLD_PATIENCE: Duration = Duration::from_secs(3);
+
+impl Context<'_> {
+    /// Waits until all writes that began before are on the nodes, and done there.
+    pub(super) async fn settle(&self, index: &CopiedIndex, nodes: &[&Replica]) -> Result<(), CopyError> {
+        if !self.gates.barrier(&index.uid, self.write_patience).await {
+            return Err(CopyError::WritesUnderWay(index.uid.clone()));
+        }
+        drain_all(nodes).await
+    }
+
+    /// Keeps clients' writes to the index waiting once all are done on the nodes. `None` if they take too long.
+    pub(super) async fn hold_still(
+        &self,
+        index: &CopiedIndex,
+        nodes: &[&Replica],
+    ) -> Result<Option<Closed>, CopyError> {
+        let Some(held) = self.gates.hold(&index.uid, HOLD_PATIENCE).await else { return Ok(None) };
+        self.check_current(index, nodes).await?;
+        drain_all(nodes).await?;
+        Ok(Some(held))
+    }
+
+    /// Checks that the uid names the index on all these nodes. Only while a pass of its gate is held, or the gate itself,
+    /// does this stay so.
+    pub(super) async fn check_current(
+        &self,
+        index: &CopiedIndex,
+        nodes: &[&Replica],
+    ) -> Result<(), CopyError> {
+        let changed = || CopyError::IndexChanged(index.uid.clone());
+        let record = self.store.index(&index.uid).await?.ok_or_else(changed)?;
+        if record.generation != index.generation || record.primary_key.as_ref() != Some(&index.primary_key) {
+            return Err(changed());
+        }
+        for node in nodes {
+            let pending = self.store.pending_changes(&node.node).await?;
+            if pending.iter().any(|pending| pending.change.uids().contains(&index.uid.as_str())) {
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn drain_all(nodes: &[&Replica]) -> Result<(), CopyError> {
+    let drained =
+        nodes.iter().map(|node| async { drain(&node.client).await.map_err(|error| node.failed(error)) });
+    try_join_all(drained).await.map(drop)
+}

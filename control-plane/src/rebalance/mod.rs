@@ -1,0 +1,58 @@
+//! Gets the placement to where the topology wants it, and keeps all replicas clean, while traffic runs.
+//!
+//! What there is to do follows from what the store holds: the epoch, the stale replicas and the target of the rebalance.
+//! See [`miroir_core::rebalance`] for what is decided and why it is safe. So a control plane that was killed goes on where it
+//! was; the only thing that it must do again is to retire the epochs that were current before, since it does not know
+//! which writes are under way.
+
+mod changes;
+mod cleanup;
+mod fence;
+mod progress;
+mod repair;
+mod round;
+mod target;
+
+pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
+pub use progress::{Move, MoveState, Repair, State, Status, planned, status};
+pub use round::run;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use crate::copy::Pace;
+use progress::Work;
+
+/// What the control plane knows of the rebalance beside the store.
+#[derive(Debug)]
+pub struct Rebalance {
+    /// Makes changes of the topology and of epochs follow each other.
+    changing: AsyncMutex<()>,
+    /// Ends the pause until the next round.
+    wake: Notify,
+    pace: Pace,
+    work: Mutex<Work>,
+}
+
+impl Rebalance {
+    /// Before the first round.
+    pub fn new(documents_per_second: Option<f64>) -> Rebalance {
+        Rebalance {
+            changing: AsyncMutex::default(),
+            wake: Notify::new(),
+            pace: Pace::new(documents_per_second),
+            work: Mutex::default(),
+        }
+    }
+
+    /// Something has changed: there may be something to do.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // Nothing panics while it holds the lock.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,103 @@
+//! Repairing a node's stale replicas from clean ones: of a node that missed writes, and of one that joins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use miroir_core::rebalance::{Epoch, Stale};
+use miroir_core::shard::ShardId;
+use tracing::info;
+
+use super::fence;
+use crate::cluster::Cluster;
+use crate::copy::{ChunkLimits, Context, CopiedIndex, CopyError, Progress, Replica, sync};
+use crate::store::StoreError;
+
+/// Shards that a node gets from another.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The node whose replicas are stale.
+    pub target: String,
+    /// Where they are clean.
+    pub source: String,
+    /// The shards, with what the target had missed of each when the job was made.
+    pub shards: BTreeMap<ShardId, u64>,
+}
+
+/// What can be repaired: for each node that is up, shards of which another node that is up has a clean replica. What joins
+/// comes after what is read.
+pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
+    let mut jobs: BTreeMap<(bool, &str, &str), BTreeMap<ShardId, u64>> = BTreeMap::new();
+    for (target, shards) in stale.iter().filter(|(node, _)| up.contains(*node)) {
+        for (&shard, &miss) in shards {
+            let joins = !epoch.readers_of(shard).any(|reader| reader == target);
+            // One that leaves is read least.
+            let mut clean: Vec<&str> = epoch
+                .clean_readers_of(shard, stale)
+                .filter(|node| up.contains(*node) && node != target)
+                .collect();
+            clean.sort_by_key(|node| stale.get(*node).map_or(0, BTreeMap::len));
+            if let Some(source) = clean.first() {
+                jobs.entry((joins, target, source)).or_default().insert(shard, miss);
+            }
+        }
+    }
+    let job = |((_, target, source), shards): ((bool, &str, &str), BTreeMap<ShardId, u64>)| Job {
+        target: target.to_owned(),
+        source: source.to_owned(),
+        shards,
+    };
+    jobs.into_iter().map(job).collect()
+}
+
+/// Makes the target's replicas equal to the source's, and marks them clean if the target missed nothing meanwhile.
+///
+/// # Errors
+/// Why it could not be done; what was done stays, and it may be begun again.
+pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> Result<(), CopyError> {
+    let replica = |node: &str| {
+        let client = cluster.client(node).ok_or_else(|| {
+            CopyError::Store(StoreError::Conflict(format!("node {node} is not in the cluster any more")))
+        })?;
+        Ok::<Replica, CopyError>(Replica { node: node.to_owned(), client })
+    };
+    let (source, target) = (replica(&job.source)?, replica(&job.target)?);
+    let shards: Vec<ShardId> = job.shards.keys().copied().collect();
+    let context = Context {
+        store: &*cluster.store,
+        gates: &cluster.gates,
+        pace: &cluster.rebalance.pace,
+        limits: ChunkLimits::default(),
+        write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
+    };
+    // What is created or renamed while others are copied must be copied, too.
+    let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
+    loop {
+        let indexes = cluster.store.indexes().await?;
+        let next = indexes.values().filter_map(CopiedIndex::new);
+        let Some(index) =
+            next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
+        else {
+            break;
+        };
+        match sync(context, &index, &shards, &source, &target, progress).await {
+            Ok(()) => {
+                done.insert((index.uid, index.generation));
+            }
+            Err(CopyError::IndexChanged(uid)) => {
+                info!(index = uid, "the index has changed while it was copied: beginning it anew");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(CopyError::WritesUnderWay(_)) => fence::fence(cluster).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    let still_clean = cluster.store.stale_replicas().await?;
+    let is_sound =
+        |shard: &ShardId| still_clean.get(&job.source).is_none_or(|shards| !shards.contains_key(shard));
+    let seen = job.shards.iter().filter(|(shard, _)| is_sound(shard)).map(|(shard, miss)| (*shard, *miss));
+    let clean = cluster.store.mark_clean(&job.target, &seen.collect()).await?;
+    info!(node = job.target, source = job.source, shards = ?clean, "replicas are clean");
+    cluster.publish_everywhere().await?;
+    Ok(())
+}

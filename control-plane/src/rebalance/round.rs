@@ -1,0 +1,246 @@
+//! The loop that takes one step after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use miroir_core::rebalance::{Epoch, Owners, Situation, Stale, advance};
+use miroir_core::shard::ShardId;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::cleanup::{self, Leftovers};
+use super::fence;
+use super::progress::Running;
+use super::repair::{Job, jobs, repair};
+use crate::cluster::Cluster;
+use crate::copy::Progress;
+use crate::store::{RebalanceRecord, StoreError, Topology};
+
+/// The pause while there is something to do that has to wait, and while there is not.
+const PAUSE: Duration = Duration::from_millis(200);
+const IDLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Takes one step after the other, for ever.
+pub async fn run(cluster: Arc<Cluster>) {
+    let mut rounds = Rounds::default();
+    loop {
+        let pause = match rounds.step(&cluster).await {
+            Ok(Outcome::Changed) => Duration::ZERO,
+            Ok(Outcome::Waiting) => PAUSE,
+            Ok(Outcome::Idle) => IDLE_PAUSE,
+            Err(error) => {
+                error!(%error, "the rebalance could not go on");
+                cluster.rebalance.work().blocked = Some(error.to_string());
+                IDLE_PAUSE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = cluster.rebalance.wake.notified() => {}
+            Some(_) = rounds.under_way.join_next() => {}
+        }
+    }
+}
+
+enum Outcome {
+    /// A step was taken; the next may follow at once.
+    Changed,
+    /// There is something to do, but not now.
+    Waiting,
+    /// All is as it should be.
+    Idle,
+}
+
+#[derive(Default)]
+struct Rounds {
+    /// Repairs and deletions.
+    under_way: JoinSet<()>,
+    /// The nodes that delete leftovers.
+    cleaning: Arc<std::sync::Mutex<BTreeSet<String>>>,
+    leftovers: Leftovers,
+    /// Whether the writes that began before we did can't be acknowledged any more.
+    is_fenced: bool,
+}
+
+impl Rounds {
+    async fn step(&mut self, cluster: &Arc<Cluster>) -> Result<Outcome, StoreError> {
+        let changing = cluster.rebalance.changing.lock().await;
+        let Some(now) = cluster.store.current_epoch().await? else { return Ok(Outcome::Idle) };
+        let stale = cluster.store.stale_replicas().await?;
+        let record = cluster.store.rebalance().await?;
+        let is_paused = record.as_ref().is_some_and(|record| record.is_paused);
+        let members: BTreeSet<String> = cluster.members().clients.keys().cloned().collect();
+        if let Some(next) = next(cluster, &now, &stale, record.as_ref(), &members) {
+            fence::enter(cluster, &next).await?;
+            self.is_fenced = true;
+            cluster.rebalance.work().blocked = None;
+            return Ok(Outcome::Changed);
+        }
+        if self.forget_replaced(cluster, &now, record.as_ref()).await? {
+            return Ok(Outcome::Changed);
+        }
+        self.clean_up(cluster, &now, is_paused).await;
+        drop(changing);
+
+        let jobs = self.jobs(cluster, &now, &stale, is_paused).await;
+        if !jobs.is_empty() && !self.is_fenced {
+            fence::fence(cluster).await?;
+            self.is_fenced = true;
+            return Ok(Outcome::Changed);
+        }
+        for job in jobs {
+            self.begin(cluster, job);
+        }
+        let is_idle = stale.is_empty() && now.leftovers.is_empty();
+        Ok(if is_idle { Outcome::Idle } else { Outcome::Waiting })
+    }
+
+    /// What is to be repaired now: of each node that has nothing under way a few shards from one source.
+    async fn jobs(&self, cluster: &Cluster, now: &Epoch, stale: &Stale, is_paused: bool) -> Vec<Job> {
+        let at_once = cluster.config.rebalance.shards_at_once;
+        let up = cluster.up().await;
+        let work = cluster.rebalance.work();
+        let mut busy: BTreeSet<String> = work.running.keys().cloned().collect();
+        let mut free = cluster.config.rebalance.nodes_at_once.saturating_sub(busy.len());
+        let mut chosen = Vec::new();
+        for mut job in jobs(now, stale, &up) {
+            let joins = |shard: &ShardId| !now.readers_of(*shard).any(|node| node == job.target);
+            let waits = work.failed.get(&job.target).is_some_and(|failure| failure.again > Instant::now());
+            if free == 0 || waits || busy.contains(&job.target) || is_paused && job.shards.keys().any(joins) {
+                continue;
+            }
+            job.shards = job.shards.into_iter().take(at_once).collect();
+            busy.insert(job.target.clone());
+            free -= 1;
+            chosen.push(job);
+        }
+        chosen
+    }
+
+    fn begin(&mut self, cluster: &Arc<Cluster>, job: Job) {
+        let progress = Arc::new(Progress::default());
+        let running = Running {
+            source: job.source.clone(),
+            shards: job.shards.keys().copied().collect(),
+            progress: progress.clone(),
+        };
+        cluster.rebalance.work().begin(job.target.clone(), running);
+        let cluster = cluster.clone();
+        self.under_way.spawn(async move {
+            info!(node = job.target, source = job.source, shards = ?job.shards.keys(), "repairing replicas");
+            let done = stopped_when_paused(&cluster, &job, &progress).await;
+            if let Err(reason) = &done {
+                warn!(node = job.target, source = job.source, reason, "replicas could not be repaired yet");
+            }
+            cluster.rebalance.work().end(&job.target, done.err());
+            cluster.rebalance.wake();
+        });
+    }
+
+    async fn clean_up(&mut self, cluster: &Arc<Cluster>, now: &Epoch, is_paused: bool) {
+        let due = self.leftovers.due(cluster, now);
+        if is_paused {
+            return;
+        }
+        let up = cluster.up().await;
+        for (node, shards) in due.into_iter().filter(|(node, _)| up.contains(node)) {
+            let is_new = lock(&self.cleaning).insert(node.clone());
+            let Some(client) = cluster.client(&node).filter(|_| is_new) else { continue };
+            // No epoch begins before the node has been told.
+            let told = cleanup::begin(cluster, &client, &shards).await;
+            let (cluster, cleaning) = (cluster.clone(), self.cleaning.clone());
+            self.under_way.spawn(async move {
+                match told {
+                    Ok(tasks) => cleanup::finish(&cluster, &node, &client, &shards, tasks).await,
+                    Err(error) => {
+                        warn!(node, %error, "what is left over could not be deleted yet");
+                        tokio::time::sleep(IDLE_PAUSE).await;
+                    }
+                }
+                lock(&cleaning).remove(&node);
+                cluster.rebalance.wake();
+            });
+        }
+    }
+
+    /// A node whose place another one has taken goes when nothing is left to be moved. Whether this has changed something.
+    async fn forget_replaced(
+        &self,
+        cluster: &Cluster,
+        now: &Epoch,
+        record: Option<&RebalanceRecord>,
+    ) -> Result<bool, StoreError> {
+        let Some(record) = record else { return Ok(false) };
+        let members = cluster.members();
+        let is_done = |id: &str| !(0..now.shards()).any(|shard| now.owns(id, shard));
+        let gone: Vec<String> = members
+            .nodes
+            .iter()
+            .filter(|node| node.replaced_by.is_some() && is_done(&node.id) && !record.is_canceled)
+            .map(|node| node.id.clone())
+            .collect();
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        info!(nodes = ?gone, "nodes were replaced");
+        let topology = Topology {
+            shards: cluster.config.shards,
+            replication_factor: members.replication_factor,
+            nodes: members.nodes.iter().filter(|node| !gone.contains(&node.id)).cloned().collect(),
+        };
+        cluster.change_topology(topology, record).await?;
+        Ok(true)
+    }
+}
+
+/// The next epoch, if it is time for one.
+fn next(
+    cluster: &Cluster,
+    now: &Epoch,
+    stale: &Stale,
+    record: Option<&RebalanceRecord>,
+    members: &BTreeSet<String>,
+) -> Option<Epoch> {
+    let record = record?;
+    if record.is_paused {
+        return None;
+    }
+    let target: &Owners = &record.target;
+    let at_once = cluster.config.rebalance.shards_at_once;
+    advance(now, &Situation { target, stale, members, at_once })
+}
+
+/// Repairs, but stops when what it does is for a rebalance that is paused or canceled.
+async fn stopped_when_paused(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> Result<(), String> {
+    let unwanted = async {
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if !is_wanted(cluster, job).await {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = repair(cluster, job, progress) => done.map_err(|error| error.to_string()),
+        () = unwanted => Ok(()),
+    }
+}
+
+async fn is_wanted(cluster: &Cluster, job: &Job) -> bool {
+    let (Ok(Some(now)), Ok(record)) = (cluster.store.current_epoch().await, cluster.store.rebalance().await)
+    else {
+        return true;
+    };
+    let joins = |shard: &ShardId| !now.readers_of(*shard).any(|node| node == job.target);
+    let is_paused = record.is_some_and(|record| record.is_paused) && job.shards.keys().any(joins);
+    let owned: BTreeMap<bool, usize> = job.shards.keys().fold(BTreeMap::new(), |mut owned, shard| {
+        *owned.entry(now.owns(&job.target, *shard)).or_default() += 1;
+        owned
+    });
+    !is_paused && !owned.contains_key(&false)
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

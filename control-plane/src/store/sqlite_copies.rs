@@ -1,0 +1,145 @@
+//! Epochs and stale replicas in SQLite: which copies of a shard can be relied on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::control::PartOutcome;
+use miroir_core::rebalance::{Epoch, Stale};
+use miroir_core::shard::ShardId;
+use rusqlite::{Transaction, params};
+
+use super::sqlite::{bodies, json};
+use super::{StoreError, TaskPart};
+
+pub fn current_epoch(transaction: &Transaction) -> Result<Option<Epoch>, StoreError> {
+    Ok(bodies(transaction, "SELECT body FROM epochs ORDER BY epoch DESC LIMIT 1", [])?.pop())
+}
+
+pub fn add_epoch(transaction: &Transaction, epoch: &Epoch) -> Result<(), StoreError> {
+    let before = current_epoch(transaction)?.unwrap_or_default();
+    if epoch.epoch != before.epoch + 1 {
+        let (wanted, next) = (epoch.epoch, before.epoch + 1);
+        return Err(StoreError::Conflict(format!("epoch {wanted} can't be added: the next one is {next}")));
+    }
+    let stale = stale_replicas(transaction)?;
+    if !epoch.keeps_clean_readers_of(&before, &stale) {
+        let message = format!("epoch {} would take away the last clean copy of a shard", epoch.epoch);
+        return Err(StoreError::Conflict(message));
+    }
+    let sql = "INSERT INTO epochs (epoch, body) VALUES (?1, ?2)";
+    transaction.execute(sql, params![epoch.epoch, json(epoch)?])?;
+    // One that was registered before can't be read by anybody any more.
+    transaction.execute("DELETE FROM epochs WHERE epoch < ?1 - 100", [epoch.epoch])?;
+    for (node, shard) in epoch.joined_since(&before) {
+        mark(transaction, node, &[shard])?;
+    }
+    for (node, shards) in &stale {
+        for shard in shards.keys().filter(|shard| !epoch.owns(node, **shard)) {
+            transaction
+                .execute("DELETE FROM stale_replicas WHERE node = ?1 AND shard = ?2", (node, shard))?;
+        }
+    }
+    Ok(())
+}
+
+pub fn remove_leftovers(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    let Some(mut epoch) = current_epoch(transaction)? else { return Ok(()) };
+    let Some(leftovers) = epoch.leftovers.get_mut(node) else { return Ok(()) };
+    leftovers.retain(|shard| !shards.contains(shard));
+    epoch.leftovers.retain(|_, shards| !shards.is_empty());
+    let sql = "UPDATE epochs SET body = ?2 WHERE epoch = ?1";
+    transaction.execute(sql, params![epoch.epoch, json(&epoch)?])?;
+    Ok(())
+}
+
+pub fn stale_replicas(transaction: &Transaction) -> Result<Stale, StoreError> {
+    let mut statement = transaction.prepare_cached("SELECT node, shard, miss FROM stale_replicas")?;
+    let mut stale = Stale::new();
+    for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+        let (node, shard, miss): (String, ShardId, u64) = row?;
+        stale.entry(node).or_default().insert(shard, miss);
+    }
+    Ok(stale)
+}
+
+pub fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    let epoch = current_epoch(transaction)?.unwrap_or_default();
+    let stale = stale_replicas(transaction)?;
+    let may = |shard: &ShardId| epoch.may_become_stale(node, *shard, &stale);
+    mark(transaction, node, &shards.iter().copied().filter(may).collect::<Vec<_>>())
+}
+
+pub fn mark_lost(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    let epoch = current_epoch(transaction)?.unwrap_or_default();
+    mark(
+        transaction,
+        node,
+        &shards.iter().copied().filter(|shard| epoch.owns(node, *shard)).collect::<Vec<_>>(),
+    )
+}
+
+pub fn mark_clean(
+    transaction: &Transaction,
+    node: &str,
+    seen: &BTreeMap<ShardId, u64>,
+) -> Result<Vec<ShardId>, StoreError> {
+    let sql = "DELETE FROM stale_replicas WHERE node = ?1 AND shard = ?2 AND miss = ?3";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut clean = Vec::new();
+    for (shard, miss) in seen {
+        if statement.execute(params![node, shard, miss])? > 0 {
+            clean.push(*shard);
+        }
+    }
+    Ok(clean)
+}
+
+/// Takes a write that a quorum of nodes has enqueued: sees to it that clean copies have it, and marks those that missed
+/// it.
+pub fn take_write(
+    transaction: &Transaction,
+    parts: &mut [TaskPart],
+    missed: &[(String, Vec<ShardId>)],
+) -> Result<(), StoreError> {
+    let mut takers: BTreeMap<ShardId, BTreeSet<String>> = BTreeMap::new();
+    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
+        for shard in &part.shards {
+            takers.entry(*shard).or_default().insert(part.node.clone());
+        }
+    }
+    for (node, shards) in missed {
+        for shard in shards {
+            if let Some(takers) = takers.get_mut(shard) {
+                takers.remove(node);
+            }
+        }
+    }
+    let Some(epoch) = current_epoch(transaction)? else { return Ok(()) };
+    let stale = stale_replicas(transaction)?;
+    for (shard, takers) in &takers {
+        if !epoch.has_clean_taker(*shard, &stale, |node| takers.contains(node)) {
+            return Err(StoreError::NoCleanCopy(*shard));
+        }
+    }
+    for part in parts {
+        let is_clean = |shard: ShardId| epoch.clean_readers_of(shard, &stale).any(|node| node == part.node);
+        let is_lost = |shard: ShardId| epoch.clean_readers_of(shard, &stale).next().is_none();
+        let shards = part.shards.iter().copied();
+        part.unreliable = shards.filter(|shard| !is_clean(*shard) && !is_lost(*shard)).collect();
+    }
+    for (node, shards) in missed {
+        mark_stale(transaction, node, shards)?;
+    }
+    Ok(())
+}
+
+fn mark(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    if shards.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE counters SET value = value + 1 WHERE name = 'next_miss' RETURNING value";
+    let miss: u64 = transaction.query_row(sql, [], |row| row.get(0))?;
+    let sql =
+        "INSERT OR REPLACE INTO stale_replicas (node, shard, miss) SELECT ?1, value, ?3 FROM json_each(?2)";
+    transaction.execute(sql, (node, json(&shards)?, miss))?;
+    Ok(())
+}

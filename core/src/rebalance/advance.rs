@@ -1,0 +1,149 @@
+//! The next epoch on the way to a placement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::epoch::{Epoch, Owners, Stale, is_stale};
+use crate::shard::ShardId;
+
+/// What the next epoch depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The placement to get to.
+    pub target: &'a Owners,
+    /// Who missed writes.
+    pub stale: &'a Stale,
+    /// The nodes that are part of the cluster. Others lose their shards at once.
+    pub members: &'a BTreeSet<String>,
+    /// In how many shards nodes may be joining at once. A new group takes no notice of it: it must own all shards.
+    pub at_once: usize,
+}
+
+/// The epoch after `now`; `None` while there is nothing to change: all is as it is to be, or nodes that join have to be
+/// repaired first.
+pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
+    let mut next = Epoch { epoch: now.epoch + 1, leftovers: now.leftovers.clone(), ..Epoch::default() };
+    let under_way = now
+        .joining
+        .values()
+        .flatten()
+        .filter(|(shard, nodes)| nodes.iter().any(|node| is_stale(situation.stale, node, **shard)));
+    let mut free = situation.at_once.saturating_sub(under_way.count());
+    for (group, target) in situation.target {
+        let before = now.owners.get(group);
+        if before.is_none() {
+            free = usize::MAX;
+        }
+        for (shard, wanted) in (0..).zip(target) {
+            let has = before.and_then(|owners| owners.get(shard as usize)).map_or(&[][..], Vec::as_slice);
+            let joining = now.joining_of(group, shard);
+            let change = Change { shard, has, joining, wanted, situation };
+            let (owners, joining) = change.make(&mut free);
+            next.own(group, owners, shard, joining);
+        }
+    }
+    // A group that is not wanted goes once the others hold all that it holds.
+    let gone = now.owners.iter().filter(|(group, _)| !situation.target.contains_key(*group));
+    if !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
+        for (group, owners) in gone {
+            next.owners.insert(group.clone(), owners.clone());
+            next.joining.extend(
+                now.joining.get_key_value(group).map(|(group, shards)| (group.clone(), shards.clone())),
+            );
+        }
+    }
+    next.take_over_leftovers(now, situation.members);
+    if !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
+        return None;
+    }
+    let changed = (&next.owners, &next.joining) != (&now.owners, &now.joining);
+    changed.then_some(next)
+}
+
+/// The placement without those who are joining: what it goes back to when a rebalance is canceled. A group of which
+/// not all shards are read yet is left out.
+pub fn rolled_back(now: &Epoch) -> Owners {
+    let groups = now.owners.iter().filter_map(|(group, owners)| {
+        let readers = (0..).zip(owners).map(|(shard, owners)| {
+            let readers = owners.iter().filter(|node| !now.is_joining(group, shard, node));
+            readers.cloned().collect::<Vec<_>>()
+        });
+        let readers: Vec<Vec<String>> = readers.collect();
+        readers.iter().all(|readers| !readers.is_empty()).then(|| (group.clone(), readers))
+    });
+    groups.collect()
+}
+
+/// What is left of an epoch when others than the members are gone.
+fn among(epoch: &Epoch, members: &BTreeSet<String>) -> Epoch {
+    let mut left = epoch.clone();
+    for owners in left.owners.values_mut().flatten() {
+        owners.retain(|node| members.contains(node));
+    }
+    left
+}
+
+/// One shard of one group.
+struct Change<'a> {
+    shard: ShardId,
+    has: &'a [String],
+    joining: Option<&'a BTreeSet<String>>,
+    wanted: &'a [String],
+    situation: &'a Situation<'a>,
+}
+
+impl Change<'_> {
+    /// The owners, and who of them joins.
+    fn make(&self, free: &mut usize) -> (Vec<String>, BTreeSet<String>) {
+        let is_member = |node: &&String| self.situation.members.contains(*node);
+        let was_joining = |node: &String| self.joining.is_some_and(|joining| joining.contains(node));
+        let is_wanted = |node: &String| self.wanted.contains(node);
+        // One that joins and is not wanted any more goes at once: nobody reads it.
+        let mut owners: Vec<String> = self.has.iter().filter(is_member).cloned().collect();
+        owners.retain(|node| is_wanted(node) || !was_joining(node));
+        let mut joining: BTreeSet<String> =
+            owners.iter().filter(|node| was_joining(node) && self.is_stale(node)).cloned().collect();
+
+        let missing = self.wanted.iter().filter(is_member).filter(|node| !owners.contains(node));
+        let missing: Vec<String> = missing.cloned().collect();
+        if !missing.is_empty() && (*free > 0 || owners.is_empty()) {
+            *free = free.saturating_sub(1);
+            owners.extend(missing.iter().cloned());
+            joining.extend(missing);
+        }
+        // The others leave when all that are wanted have all of it.
+        let is_there =
+            |node: &String| owners.contains(node) && !joining.contains(node) && !self.is_stale(node);
+        if !self.wanted.is_empty() && self.wanted.iter().all(is_there) {
+            owners = self.wanted.to_vec();
+        }
+        (owners, joining)
+    }
+
+    fn is_stale(&self, node: &str) -> bool {
+        is_stale(self.situation.stale, node, self.shard)
+    }
+}
+
+impl Epoch {
+    fn own(&mut self, group: &str, owners: Vec<String>, shard: ShardId, joining: BTreeSet<String>) {
+        self.owners.entry(group.to_owned()).or_default().push(owners);
+        if !joining.is_empty() {
+            self.joining.entry(group.to_owned()).or_default().insert(shard, joining);
+        }
+    }
+
+    /// Who owned a shard and does not any more still holds it; who owns it has none left over.
+    fn take_over_leftovers(&mut self, before: &Epoch, members: &BTreeSet<String>) {
+        let mut leftovers: BTreeMap<String, BTreeSet<ShardId>> = std::mem::take(&mut self.leftovers);
+        for shard in 0..before.shards() {
+            for node in before.owners_of(shard).filter(|node| !self.owns(node, shard)) {
+                leftovers.entry(node.to_owned()).or_default().insert(shard);
+            }
+        }
+        for (node, shards) in &mut leftovers {
+            shards.retain(|shard| !self.owns(node, *shard));
+        }
+        leftovers.retain(|node, shards| members.contains(node) && !shards.is_empty());
+        self.leftovers = leftovers;
+    }
+}

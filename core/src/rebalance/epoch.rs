@@ -1,0 +1,119 @@
+//! One version of the placement, and what it says of a shard's copies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::shard::ShardId;
+
+/// By group id, for each shard the ids of the nodes that own it, the primary first.
+pub type Owners = BTreeMap<String, Vec<Vec<String>>>;
+
+/// The replicas that missed writes, by node id and shard. The number is another one after each write that was missed,
+/// so that a repair can tell whether one was missed meanwhile.
+pub type Stale = BTreeMap<String, BTreeMap<ShardId, u64>>;
+
+/// One version of the placement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Its number; the first is 1.
+    pub epoch: u64,
+    /// Who gets writes.
+    pub owners: Owners,
+    /// Owners that have never had all of a shard: they are not read. By group and shard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub joining: BTreeMap<String, BTreeMap<ShardId, BTreeSet<String>>>,
+    /// Shards of which a node may still hold documents although it does not own them any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leftovers: BTreeMap<String, BTreeSet<ShardId>>,
+}
+
+impl Epoch {
+    /// The owners of a shard in all groups.
+    pub fn owners_of(&self, shard: ShardId) -> impl Iterator<Item = &str> {
+        self.owners
+            .values()
+            .filter_map(move |owners| owners.get(shard as usize))
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// Whether a node owns a shard.
+    pub fn owns(&self, node: &str, shard: ShardId) -> bool {
+        self.owners_of(shard).any(|owner| owner == node)
+    }
+
+    /// Whether a node joins a shard of a group.
+    pub fn is_joining(&self, group: &str, shard: ShardId, node: &str) -> bool {
+        self.joining_of(group, shard).is_some_and(|joining| joining.contains(node))
+    }
+
+    /// Those who join a shard of a group.
+    pub fn joining_of(&self, group: &str, shard: ShardId) -> Option<&BTreeSet<String>> {
+        self.joining.get(group)?.get(&shard)
+    }
+
+    /// The owners of a shard that are read, in all groups.
+    pub fn readers_of(&self, shard: ShardId) -> impl Iterator<Item = &str> {
+        self.owners.iter().flat_map(move |(group, owners)| {
+            let owners = owners.get(shard as usize).into_iter().flatten();
+            owners.filter(move |node| !self.is_joining(group, shard, node)).map(String::as_str)
+        })
+    }
+
+    /// The readers of a shard that missed nothing.
+    pub fn clean_readers_of<'e>(&'e self, shard: ShardId, stale: &'e Stale) -> impl Iterator<Item = &'e str> {
+        self.readers_of(shard).filter(move |node| !is_stale(stale, node, shard))
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> ShardId {
+        self.owners.values().map(Vec::len).max().unwrap_or(0) as ShardId
+    }
+
+    /// Whether a clean reader of the shard is among those who took a write. Where all copies were lost there is
+    /// nothing to keep, and whoever took it will do.
+    pub fn has_clean_taker(&self, shard: ShardId, stale: &Stale, took: impl Fn(&str) -> bool) -> bool {
+        let mut clean = self.clean_readers_of(shard, stale).peekable();
+        match clean.peek() {
+            Some(_) => clean.any(took),
+            None => self.owners_of(shard).any(took),
+        }
+    }
+
+    /// Whether a replica that missed a write, or may have, may be marked stale: it is one, and not the last that is
+    /// clean. What the last one does not have was not acknowledged.
+    pub fn may_become_stale(&self, node: &str, shard: ShardId, stale: &Stale) -> bool {
+        let is_last = || {
+            let mut clean = self.clean_readers_of(shard, stale);
+            clean.next() == Some(node) && clean.next().is_none()
+        };
+        self.owns(node, shard) && !is_last()
+    }
+
+    /// Whether every shard that has a clean reader in `before` has one here, too.
+    pub fn keeps_clean_readers_of(&self, before: &Epoch, stale: &Stale) -> bool {
+        (0..before.shards()).all(|shard| {
+            before.clean_readers_of(shard, stale).next().is_none()
+                || self.clean_readers_of(shard, stale).next().is_some()
+        })
+    }
+
+    /// Those who join here and did not before: they are stale until they are repaired for the first time.
+    pub fn joined_since<'e>(&'e self, before: &'e Epoch) -> impl Iterator<Item = (&'e str, ShardId)> {
+        let all = self.joining.iter().flat_map(|(group, shards)| {
+            let of_shard = move |(shard, nodes): (&ShardId, &'e BTreeSet<String>)| {
+                let shard = *shard;
+                nodes.iter().map(move |node| (group, shard, node.as_str()))
+            };
+            shards.iter().flat_map(of_shard)
+        });
+        all.filter(|(group, shard, node)| !before.is_joining(group, *shard, node))
+            .map(|(_, shard, node)| (node, shard))
+    }
+}
+
+/// Whether a replica missed a write.
+pub fn is_stale(stale: &Stale, node: &str, shard: ShardId) -> bool {
+    stale.get(node).is_some_and(|shards| shards.contains_key(&shard))
+}

@@ -1,0 +1,167 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+use crate::placement::{Candidate, place};
+use crate::shard::ShardId;
+
+/// The first epoch of one group, by shard.
+fn epoch(shards: &[&[&str]]) -> Epoch {
+    Epoch { epoch: 1, owners: owners(shards), ..Epoch::default() }
+}
+
+fn owners(shards: &[&[&str]]) -> Owners {
+    let names = |nodes: &&[&str]| nodes.iter().map(|node| node.to_string()).collect();
+    BTreeMap::from([("g".to_owned(), shards.iter().map(names).collect())])
+}
+
+fn members(nodes: &[&str]) -> BTreeSet<String> {
+    nodes.iter().map(|node| node.to_string()).collect()
+}
+
+/// Marks those stale who join by an epoch, as the store does.
+fn join(stale: &mut Stale, before: &Epoch, after: &Epoch) {
+    for (node, shard) in after.joined_since(before) {
+        stale.entry(node.to_owned()).or_default().insert(shard, after.epoch);
+    }
+}
+
+#[test]
+fn a_shard_moves_by_joining_then_leaving() {
+    let members = members(&["a", "b"]);
+    let target = owners(&[&["b"]]);
+    let mut stale = Stale::new();
+    let first = epoch(&[&["a"]]);
+    let next = |now: &Epoch, stale: &Stale| {
+        advance(now, &Situation { target: &target, stale, members: &members, at_once: 1 })
+    };
+    let second = next(&first, &stale).unwrap();
+    assert_eq!((second.epoch, &second.owners), (2, &owners(&[&["a", "b"]])));
+    assert_eq!(second.readers_of(0).collect::<Vec<_>>(), ["a"]);
+    join(&mut stale, &first, &second);
+    assert_eq!(next(&second, &stale), None, "it has to be repaired first");
+    stale.clear();
+    let third = next(&second, &stale).unwrap();
+    assert_eq!((&third.owners, &third.joining), (&target, &BTreeMap::new()));
+    assert_eq!(third.leftovers, BTreeMap::from([("a".to_owned(), BTreeSet::from([0]))]));
+    assert_eq!(next(&third, &stale), None);
+}
+
+#[test]
+fn few_shards_move_at_once() {
+    let members = members(&["a", "b"]);
+    let target = owners(&[&["b"], &["b"], &["b"]]);
+    let first = epoch(&[&["a"], &["a"], &["a"]]);
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2 };
+    let second = advance(&first, &situation).unwrap();
+    assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
+}
+
+#[test]
+fn what_is_not_cut_over_is_rolled_back() {
+    let members = members(&["a", "b"]);
+    let first = epoch(&[&["a"], &["a"]]);
+    let target = owners(&[&["b"], &["a"]]);
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2 };
+    let second = advance(&first, &situation).unwrap();
+    let back = rolled_back(&second);
+    assert_eq!(back, first.owners);
+    let third = advance(&second, &Situation { target: &back, ..situation }).unwrap();
+    assert_eq!((&third.owners, &third.joining), (&first.owners, &BTreeMap::new()));
+    assert_eq!(third.leftovers, BTreeMap::from([("b".to_owned(), BTreeSet::from([0]))]));
+}
+
+#[test]
+fn a_group_comes_whole_and_goes_when_another_has_all() {
+    let members = members(&["a", "b"]);
+    let first = epoch(&[&["a"], &["a"]]);
+    let mut both = first.owners.clone();
+    both.insert("h".into(), vec![vec!["b".into()]; 2]);
+    let mut stale = Stale::new();
+    let second =
+        advance(&first, &Situation { target: &both, stale: &stale, members: &members, at_once: 1 }).unwrap();
+    assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
+    join(&mut stale, &first, &second);
+
+    let only = Owners::from([("h".to_owned(), both["h"].clone())]);
+    let situation = Situation { target: &only, stale: &stale, members: &members, at_once: 1 };
+    assert_eq!(advance(&second, &situation), None, "its shards are only here");
+    let clean = Stale::new();
+    let third = advance(&second, &Situation { stale: &clean, ..situation }).unwrap();
+    assert_eq!(third.owners, only);
+}
+
+#[test]
+fn a_node_that_is_gone_loses_its_shards_at_once() {
+    let first = epoch(&[&["a", "b"]]);
+    let target = owners(&[&["b", "c"]]);
+    let members = members(&["b", "c"]);
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 1 };
+    let second = advance(&first, &situation).unwrap();
+    assert_eq!(second.owners, owners(&[&["b", "c"]]));
+    assert_eq!(second.readers_of(0).collect::<Vec<_>>(), ["b"]);
+    assert!(second.leftovers.is_empty());
+}
+
+proptest! {
+    /// Whatever the topology becomes, and whoever misses writes on the way, it gets there, and a clean copy of each
+    /// shard can be read at every step.
+    #[test]
+    fn any_placement_is_reached(
+        (shards, before, after) in (1u32..12, 1usize..5, 1usize..5),
+        (copies_before, copies_after, at_once) in (1usize..4, 1usize..4, 1usize..4),
+        misses in proptest::collection::vec((0usize..5, 0u32..12), 0..30),
+    ) {
+        let names: Vec<String> = (0..8).map(|node| format!("n{node}")).collect();
+        let placed = |nodes: &[String], copies, previous: &Owners| -> Owners {
+            let candidates: Vec<Candidate> = nodes.iter().map(|id| Candidate { id, weight: 1.0 }).collect();
+            let previous: Vec<Vec<&str>> =
+                previous.values().flatten().map(|owners| owners.iter().map(String::as_str).collect()).collect();
+            let owners = place(shards, copies, &candidates, &previous);
+            let named = |owners: Vec<usize>| owners.into_iter().map(|node| nodes[node].clone()).collect();
+            BTreeMap::from([("g".to_owned(), owners.into_iter().map(named).collect())])
+        };
+        let first = placed(&names[..before], copies_before, &Owners::new());
+        let target = placed(&names[3..3 + after], copies_after, &first);
+        let members: BTreeSet<String> = names.iter().cloned().collect();
+        let mut now = Epoch { epoch: 1, owners: first, ..Epoch::default() };
+        let mut stale = Stale::new();
+        let mut misses = misses.into_iter();
+        for _ in 0..200 {
+            let situation = Situation { target: &target, stale: &stale, members: &members, at_once };
+            if let Some(next) = advance(&now, &situation) {
+                prop_assert!(next.keeps_clean_readers_of(&now, &stale));
+                join(&mut stale, &now, &next);
+                stale.retain(|node, shards| {
+                    shards.retain(|shard, _| next.owns(node, *shard));
+                    !shards.is_empty()
+                });
+                now = next;
+            } else if let Some((node, shard)) = misses.next() {
+                if now.may_become_stale(&names[node], shard, &stale) {
+                    stale.entry(names[node].clone()).or_default().insert(shard, 0);
+                }
+            } else if let Some(mut replica) = stale.first_entry() {
+                replica.get_mut().pop_first();
+                stale.retain(|_, shards| !shards.is_empty());
+            } else {
+                break;
+            }
+            for shard in 0..shards {
+                prop_assert!(now.clean_readers_of(shard, &stale).next().is_some());
+                let writes: BTreeSet<&str> = now.owners_of(shard).collect();
+                prop_assert!(now.readers_of(shard).all(|node| writes.contains(node)));
+            }
+        }
+        prop_assert_eq!(&now.owners, &target);
+        prop_assert!(now.joining.is_empty());
+        for shard in 0..shards as ShardId {
+            for (node, left) in &now.leftovers {
+                prop_assert!(!left.contains(&shard) || !now.owns(node, shard));
+            }
+        }
+    }
+}
