@@ -241,7 +241,16 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// The nodes, in the order of the topology.
+    /// Leaves what is in [`folder`](Cluster::folder) there for good.
+    pub fn keep_folder(&mut self) {
+        if let Folder::Temporary(folder) = &mut self.folder
+            && let Some(folder) = folder.take()
+        {
+            self.folder = Folder::Kept(folder.keep());
+        }
+    }
+
+    /// The nodes, those that were started first in the order of the topology.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -303,6 +312,14 @@ impl Cluster {
     /// Kills the control plane. Nothing happens if it is down.
     pub fn stop_control_plane(&mut self) {
         self.control_plane.stop();
+    }
+
+    /// Starts the control plane with the store that it had, without waiting until it is ready.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn spawn_control_plane(&mut self) -> Result<()> {
+        self.control_plane.spawn()
     }
 
     /// Starts the control plane with the store that it had, and waits until it is ready.

@@ -1,0 +1,142 @@
+//! One schedule from its beginning to its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use miroir_harness::{Cluster, Options};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::check::Violation;
+use crate::documents::Key;
+use crate::faults::Saboteur;
+use crate::history::{Kind, Outcome};
+use crate::report::Tally;
+use crate::run::{INDEX, Run};
+use crate::schedule::{Schedule, Shape};
+use crate::settle::{self, SHARDS};
+use crate::{reader, writer};
+
+/// Those whose documents change. Nobody touches the documents of writer 0.
+const WRITERS: u16 = 4;
+const READERS: u16 = 3;
+
+/// What to play.
+pub struct Play {
+    pub seed: u64,
+    pub shape: Shape,
+    /// How long clients and faults go on.
+    pub lasts: Duration,
+    /// Keys of the control plane's configuration.
+    pub config: Value,
+}
+
+/// What came of it.
+pub struct Ending {
+    pub violations: Vec<Violation>,
+    pub tally: Tally,
+}
+
+impl Play {
+    /// Plays it. The cluster's folder stays if something was found.
+    ///
+    /// # Errors
+    /// If the cluster can't be started, or a part of it does not come up again.
+    pub async fn play(self) -> Result<Ending> {
+        println!("schedule {}: {:?}, {:?}", self.seed, self.shape, self.lasts);
+        let cluster = Cluster::start(self.options()).await?;
+        let folder = cluster.folder().display().to_string();
+        let run = Arc::new(Run::new(&cluster));
+        let mut saboteur = Saboteur::new(cluster, self.shape.groups, run.clone());
+        let played = self.play_with(&mut saboteur, &run).await;
+        let violations = run.violations().clone();
+        let mut tally = std::mem::take(&mut *run.tally());
+        tally.count_operations(&run.history());
+        println!("{tally}");
+        if played.is_err() || !violations.is_empty() {
+            for key in violations.iter().filter_map(|violation| violation.key).take(4) {
+                println!("  {}:\n{}", key.id(), run.history().describe(key));
+            }
+            println!("schedule {}: the cluster's logs are in {folder}", self.seed);
+            saboteur.cluster.keep_folder();
+        }
+        played?;
+        Ok(Ending { violations, tally })
+    }
+
+    fn options(&self) -> Options {
+        let mut config = json!({
+            "health": { "interval_ms": 200, "timeout_ms": 1000 },
+            "timeouts": { "read_ms": 2000, "write_ms": 2000, "control_plane_ms": 6000 },
+        });
+        for (key, value) in self.config.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        Options {
+            nodes: self.shape.nodes,
+            replica_groups: self.shape.groups,
+            replication_factor: self.shape.copies,
+            shards: SHARDS,
+            envoys: self.shape.envoys,
+            controlled_ways: true,
+            node_faults: true,
+            config,
+            ..Options::default()
+        }
+    }
+
+    async fn play_with(&self, saboteur: &mut Saboteur, run: &Arc<Run>) -> Result<()> {
+        let abilities = saboteur.admin.abilities().await?;
+        println!("  {abilities:?}; what is not there is left out");
+        prepare(saboteur, run).await?;
+
+        let mut clients = JoinSet::new();
+        let seed = |part: u64| Rng::with_seed(self.seed.wrapping_mul(1000).wrapping_add(part));
+        for number in 1..=WRITERS {
+            clients.spawn(writer::write(run.clone(), number, seed(number.into())));
+        }
+        for number in 0..READERS {
+            clients.spawn(reader::read_on(run.clone(), WRITERS, seed(100 + u64::from(number))));
+        }
+        clients.spawn(writer::watch_tasks(run.clone()));
+
+        let begun = Instant::now();
+        let schedule = Schedule::new(self.seed, self.shape, abilities);
+        for step in schedule.take_while(|_| begun.elapsed() < self.lasts) {
+            saboteur.take(&step, abilities).await?;
+        }
+        run.stop();
+        println!("{:9.3}  no more faults", run.now() as f64 / 1e6);
+        settle::settle(saboteur, run, abilities).await;
+        clients.shutdown().await;
+        println!("{:9.3}  at rest", run.now() as f64 / 1e6);
+        let copies = settle::check_nodes(saboteur, run).await?;
+        run.tally().add("documents", "copies on nodes at the end", copies);
+        reader::look_at_everything(run, WRITERS).await;
+        println!("{:9.3}  checked", run.now() as f64 / 1e6);
+        Ok(())
+    }
+}
+
+/// An index, and the documents that nobody touches.
+async fn prepare(saboteur: &Saboteur, run: &Run) -> Result<()> {
+    let client = saboteur.cluster.client();
+    let index = client.create_index(INDEX, Some("id")).await?;
+    let settings = json!({
+        "filterableAttributes": ["writer", "number", "bucket"],
+        "sortableAttributes": ["writer", "number"],
+        "pagination": { "maxTotalHits": 100_000 },
+    });
+    index.update_settings(&settings).await?;
+    let keys = (0..writer::DOCUMENTS).map(|number| Key { writer: 0, number }).collect();
+    let intent = writer::Intent { kind: Kind::Add, writer: 0, keys, lines: false };
+    let outcome = writer::carry_out(run, intent, 0).await;
+    anyhow::ensure!(outcome == Outcome::Acknowledged, "the first documents: {outcome:?}");
+    let (task, operation) = run.history().pending_tasks().pop_first().context("no task")?;
+    let task = client.wait_for_task(task).await?;
+    anyhow::ensure!(task["status"] == "succeeded", "{task}");
+    run.history().finish(operation, Outcome::Succeeded(run.now()), "");
+    Ok(())
+}

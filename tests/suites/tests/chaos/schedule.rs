@@ -1,0 +1,168 @@
+//! What goes wrong when, from a seed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::admin::Abilities;
+
+/// What the cluster is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub nodes: usize,
+    pub groups: usize,
+    pub copies: usize,
+    pub envoys: usize,
+}
+
+/// One after the other, so that some schedules cover all.
+pub const SHAPES: [Shape; 6] = [
+    Shape { nodes: 3, groups: 1, copies: 2, envoys: 2 },
+    Shape { nodes: 3, groups: 1, copies: 1, envoys: 1 },
+    Shape { nodes: 4, groups: 2, copies: 1, envoys: 2 },
+    Shape { nodes: 4, groups: 1, copies: 3, envoys: 1 },
+    Shape { nodes: 4, groups: 2, copies: 2, envoys: 1 },
+    Shape { nodes: 4, groups: 1, copies: 2, envoys: 2 },
+];
+
+/// A number from which a part of what is there then is chosen.
+pub type Pick = usize;
+
+/// What goes wrong, until it is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Killed; started again with its data.
+    KillNode(Pick),
+    /// Killed, its data deleted; started again empty.
+    WipeNode(Pick),
+    /// Stopped in its tracks.
+    PauseNode(Pick),
+    /// Its connections are closed and refused.
+    CutNode(Pick),
+    /// Its connections stay, and nothing passes.
+    StallNode(Pick),
+    /// Everything to and from it takes so many milliseconds longer.
+    SlowNode(Pick, u64),
+    /// So many of its tasks fail.
+    FailTasks(Pick, u64),
+    /// It answers changes of documents with an error.
+    RefuseWrites(Pick),
+    KillControlPlane,
+    KillEnvoy(Pick),
+    /// It can't reach the control plane.
+    CutEnvoy(Pick),
+}
+
+/// What an operator changes. The cluster takes its time to follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    AddNode(Pick),
+    /// And remove it once it is empty.
+    DrainNode(Pick),
+    ReplaceNode(Pick),
+    AddGroup,
+    RemoveGroup(Pick),
+    ReplicationFactor(usize),
+    Weight(Pick, u8),
+    /// Pause, until the next step is over.
+    Pause,
+    Cancel,
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub change: Option<Change>,
+    pub faults: Vec<Fault>,
+    pub lasts: Duration,
+    pub then: Duration,
+}
+
+/// All steps from a seed, for as long as they are asked for.
+pub struct Schedule {
+    random: Rng,
+    shape: Shape,
+    abilities: Abilities,
+    /// The only node that data is at fault on: without repair a second one could leave a shard without a clean copy.
+    victim: Option<Pick>,
+}
+
+impl Schedule {
+    pub fn new(seed: u64, shape: Shape, abilities: Abilities) -> Schedule {
+        let mut random = Rng::with_seed(seed);
+        let victim = random.usize(..1000);
+        Schedule { random, shape, abilities, victim: (!abilities.repair).then_some(victim) }
+    }
+
+    fn pick(&mut self) -> Pick {
+        self.random.usize(..1000)
+    }
+
+    fn of_node(&mut self) -> Fault {
+        let pick = self.pick();
+        let pick = self.victim.unwrap_or(pick);
+        match self.random.u8(..100) {
+            0..25 => Fault::KillNode(pick),
+            25..40 => Fault::PauseNode(pick),
+            40..55 => Fault::CutNode(pick),
+            55..62 => Fault::StallNode(pick),
+            62..72 => Fault::SlowNode(pick, self.random.u64(20..400)),
+            72..82 => Fault::FailTasks(pick, self.random.u64(1..6)),
+            82..90 => Fault::RefuseWrites(pick),
+            // Nothing tells a node without its data from one that has it, if nothing repairs it.
+            _ if self.abilities.repair => Fault::WipeNode(pick),
+            _ => Fault::KillNode(pick),
+        }
+    }
+
+    fn of_control(&mut self) -> Fault {
+        let pick = self.pick();
+        match self.random.u8(..100) {
+            0..45 => Fault::KillControlPlane,
+            45..70 => Fault::KillEnvoy(pick),
+            _ => Fault::CutEnvoy(pick),
+        }
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        let pick = self.pick();
+        let change = match self.random.u8(..100) {
+            0..22 => Change::AddNode(pick),
+            22..44 => Change::DrainNode(pick),
+            44..58 => Change::ReplaceNode(pick),
+            58..66 => Change::AddGroup,
+            66..74 => Change::RemoveGroup(pick),
+            74..84 => Change::ReplicationFactor(self.random.usize(1..=3)),
+            84..90 => Change::Weight(pick, self.random.u8(1..=4)),
+            90..96 => Change::Pause,
+            _ => Change::Cancel,
+        };
+        (self.abilities.topology && self.random.u8(..100) < 45).then_some(change)
+    }
+
+    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.random.u64(range))
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let change = self.change();
+        let mut faults = match self.random.u8(..100) {
+            0..50 => vec![self.of_node()],
+            50..75 => vec![self.of_control()],
+            75..92 => vec![self.of_node(), self.of_control()],
+            _ => Vec::new(),
+        };
+        // Alone it would have nobody to be cut off from.
+        if self.shape.envoys == 1 {
+            faults.retain(|fault| !matches!(fault, Fault::CutEnvoy(_)) || self.random.bool());
+        }
+        let short = faults.iter().any(|fault| matches!(fault, Fault::KillControlPlane | Fault::KillEnvoy(_)));
+        let lasts = if short { self.millis(50..3_500) } else { self.millis(200..5_000) };
+        let then = self.millis(100..3_500);
+        Some(Step { change, faults, lasts, then })
+    }
+}
