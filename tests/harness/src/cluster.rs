@@ -13,6 +13,7 @@ use crate::envoy::{Bootstrap, CLUSTER_OF_THE_MESH, Envoy};
 use crate::node::Node;
 use crate::ports::{free_port, is_free};
 use crate::process::Lifetime;
+use crate::proxy::{Proxy, Way};
 use crate::running::{Running, RunningProcess};
 
 /// What a cluster is made of.
@@ -32,6 +33,13 @@ pub struct Options {
     pub admin_key: String,
     /// How Envoy is set up.
     pub bootstrap: Bootstrap,
+    /// How many Envoys there are. Those after the first have listeners of their own, as in an existing mesh.
+    pub envoys: usize,
+    /// Puts ways that can be cut, held up and slowed before each node and between each Envoy and the control plane.
+    /// Needs to be started, and used, on a Tokio runtime that lives as long as the cluster.
+    pub controlled_ways: bool,
+    /// Lets the embedded nodes be asked to fail.
+    pub node_faults: bool,
     /// Keys of the control plane's configuration beyond these.
     pub config: Value,
     /// The port for clients; a free one if not given.
@@ -52,6 +60,9 @@ impl Default for Options {
             master_key: "masterKey".into(),
             admin_key: "adminKey".into(),
             bootstrap: Bootstrap::default(),
+            envoys: 1,
+            controlled_ways: false,
+            node_faults: false,
             config: json!({}),
             client_port: None,
             admin_port: None,
@@ -63,11 +74,12 @@ impl Default for Options {
 /// A running cluster. Dropping it stops everything.
 pub struct Cluster {
     // Dropped in this order: what calls before what is called, data last.
-    envoy: Envoy,
+    envoys: Vec<Envoy>,
     control_plane: ControlPlane,
     nodes: Vec<Node>,
     folder: Folder,
-    master_key: String,
+    lifetime: Lifetime,
+    options: Options,
 }
 
 enum Folder {
@@ -112,9 +124,13 @@ impl Cluster {
         cluster.control_plane.spawn()?;
         cluster.record()?;
         cluster.control_plane.wait_until_ready().await?;
-        cluster.envoy.spawn()?;
+        for envoy in &mut cluster.envoys {
+            envoy.spawn()?;
+        }
         cluster.record()?;
-        cluster.wait_until_serving().await?;
+        for index in 0..cluster.envoys.len() {
+            cluster.wait_until_serving(index).await?;
+        }
         Ok(cluster)
     }
 
@@ -131,9 +147,8 @@ impl Cluster {
             ensure!(is_free(port), "port {port} is in use by another program");
         }
 
-        let node =
-            |index| Node::new(&format!("node-{index}"), free_port(), &path, &options.master_key, lifetime);
-        let nodes: Vec<Node> = (0..options.nodes).map(node).collect();
+        let nodes: Vec<Node> =
+            (0..options.nodes).map(|index| node(index, &path, options, lifetime)).collect();
         let control_plane = ControlPlane {
             envoy_port: free_port(),
             admin_port: options.admin_port.unwrap_or_else(free_port),
@@ -143,17 +158,21 @@ impl Cluster {
             folder: path.clone(),
             process: None,
         };
-        let envoy = Envoy {
-            bootstrap: options.bootstrap,
-            client_port: options.client_port.unwrap_or_else(free_port),
+        let envoy = |index: usize| Envoy {
+            name: if index == 0 { "envoy".into() } else { format!("envoy-{index}") },
+            // The control plane serves one listener, which is the first one's.
+            bootstrap: if index == 0 { options.bootstrap } else { Bootstrap::ExistingMesh },
+            client_port: options.client_port.filter(|_| index == 0).unwrap_or_else(free_port),
             admin_port: free_port(),
             control_plane_port: control_plane.envoy_port,
             first_node_port: nodes.first().map_or(0, Node::port),
             lifetime,
-            folder: path,
+            folder: path.clone(),
             process: None,
+            way: options.controlled_ways.then(|| Proxy::start(free_port(), control_plane.envoy_port)),
         };
-        let cluster = Cluster { envoy, control_plane, nodes, folder, master_key: options.master_key.clone() };
+        let envoys = (0..options.envoys.max(1)).map(envoy).collect();
+        let cluster = Cluster { envoys, control_plane, nodes, folder, lifetime, options: options.clone() };
         cluster.control_plane.configure(&cluster.configuration(options)?)?;
         Ok(cluster)
     }
@@ -164,7 +183,7 @@ impl Cluster {
         let of_the_mesh = |index: usize| {
             (index == 0 && options.bootstrap == Bootstrap::ExistingMesh).then_some(CLUSTER_OF_THE_MESH)
         };
-        let node = |(index, node): (usize, &Node)| json!({ "id": node.id(), "url": node.url(), "group": group(index), "cluster": of_the_mesh(index) });
+        let node = |(index, node): (usize, &Node)| json!({ "id": node.id(), "url": node.topology_url(), "group": group(index), "cluster": of_the_mesh(index) });
         let mut config = json!({
             "shards": options.shards,
             "replication_factor": options.replication_factor,
@@ -176,7 +195,7 @@ impl Cluster {
                 "admin": loopback(self.control_plane.admin_port),
             },
             "filter": { "module": binaries::filter()?, "source": "local" },
-            "standalone": { "listen": loopback(self.envoy.client_port) },
+            "standalone": { "listen": loopback(self.envoys[0].client_port) },
         });
         merge(&mut config, &options.config);
         Ok(config)
@@ -184,12 +203,17 @@ impl Cluster {
 
     /// Where clients talk to: Miroir, as if it were Meilisearch.
     pub fn client_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.envoy.client_port)
+        self.envoys[0].url()
     }
 
     /// A client of [`client_url`](Cluster::client_url) with the master key.
     pub fn client(&self) -> Client {
-        Client::new(self.client_url(), &self.master_key)
+        self.client_of(0)
+    }
+
+    /// A client of one of the Envoys, with the master key.
+    pub fn client_of(&self, envoy: usize) -> Client {
+        Client::new(self.envoys[envoy].url(), &self.options.master_key)
     }
 
     /// The control plane's REST API.
@@ -204,7 +228,7 @@ impl Cluster {
 
     /// Envoy's own admin interface: statistics, configuration dump.
     pub fn envoy_admin_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.envoy.admin_port)
+        format!("http://127.0.0.1:{}", self.envoys[0].admin_port)
     }
 
     /// The port that Envoy reaches the control plane by.
@@ -238,6 +262,26 @@ impl Cluster {
     /// If it doesn't come up.
     pub async fn start_node(&mut self, index: usize) -> Result<()> {
         self.nodes[index].start().await
+    }
+
+    /// Starts one more node and waits until it answers. The control plane is not told of it.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn spawn_node(&mut self) -> Result<usize> {
+        let index = self.nodes.len();
+        self.nodes.push(node(index, self.folder.path(), &self.options, self.lifetime));
+        self.nodes[index].start().await?;
+        self.record()?;
+        Ok(index)
+    }
+
+    /// Kills a node and deletes its data: started again it is empty.
+    ///
+    /// # Errors
+    /// If the data can't be deleted.
+    pub fn wipe_node(&mut self, index: usize) -> Result<()> {
+        self.nodes[index].wipe()
     }
 
     /// Stops a node in its tracks: connections stay open, and nothing is answered.
@@ -279,23 +323,47 @@ impl Cluster {
         self.start_envoy().await
     }
 
-    /// Kills Envoy. Nothing happens if it is down.
+    /// Kills the first Envoy. Nothing happens if it is down.
     pub fn stop_envoy(&mut self) {
-        self.envoy.stop();
+        self.stop_envoy_at(0);
     }
 
-    /// Starts Envoy, and waits until it would answer a search.
+    /// Kills an Envoy. Nothing happens if it is down.
+    pub fn stop_envoy_at(&mut self, envoy: usize) {
+        self.envoys[envoy].stop();
+    }
+
+    /// Starts the first Envoy, and waits until it would answer a search.
     ///
     /// # Errors
     /// If it doesn't come up.
     pub async fn start_envoy(&mut self) -> Result<()> {
-        self.envoy.spawn()?;
-        self.wait_until_serving().await
+        self.start_envoy_at(0).await
     }
 
-    /// The process id of Envoy, while it runs.
+    /// Starts an Envoy, and waits until it would answer a search.
+    ///
+    /// # Errors
+    /// If it doesn't come up.
+    pub async fn start_envoy_at(&mut self, envoy: usize) -> Result<()> {
+        self.envoys[envoy].spawn()?;
+        self.wait_until_serving(envoy).await
+    }
+
+    /// Changes the way from an Envoy to the control plane. Nothing happens without
+    /// [`controlled_ways`](Options::controlled_ways).
+    pub fn set_way_of_envoy(&self, envoy: usize, way: Way) {
+        self.envoys[envoy].way.iter().for_each(|proxy| proxy.set(way));
+    }
+
+    /// How many Envoys there are.
+    pub fn envoys(&self) -> usize {
+        self.envoys.len()
+    }
+
+    /// The process id of the first Envoy, while it runs.
     pub fn envoy_pid(&self) -> Option<u32> {
-        self.envoy.pid()
+        self.envoys[0].pid()
     }
 
     /// Lets all of it run on after this program.
@@ -308,15 +376,15 @@ impl Cluster {
             "a cluster in a temporary folder can't be left running"
         );
         let running = self.running();
-        self.envoy.leave_running();
+        self.envoys.iter_mut().for_each(Envoy::leave_running);
         self.control_plane.leave_running();
         self.nodes.iter_mut().for_each(Node::leave_running);
         Ok(running)
     }
 
-    async fn wait_until_serving(&mut self) -> Result<()> {
-        let client = self.client();
-        self.envoy.wait_until_serving(&client).await
+    async fn wait_until_serving(&mut self, envoy: usize) -> Result<()> {
+        let client = self.client_of(envoy);
+        self.envoys[envoy].wait_until_serving(&client).await
     }
 
     /// Writes down what runs, so that it can be stopped even if this program is killed.
@@ -329,18 +397,27 @@ impl Cluster {
 
     fn running(&self) -> Running {
         let nodes = self.nodes.iter().map(|node| (node.id(), node.pid(), node.port()));
-        let others = [
-            ("control-plane", self.control_plane.pid(), self.control_plane.admin_port),
-            ("envoy", self.envoy.pid(), self.envoy.client_port),
-        ];
+        let envoys = self.envoys.iter().map(|envoy| (&*envoy.name, envoy.pid(), envoy.client_port));
+        let control_plane = ("control-plane", self.control_plane.pid(), self.control_plane.admin_port);
         let process = |(name, pid, port)| RunningProcess::new(name, pid?, port);
         Running {
             client_url: self.client_url(),
             admin_url: self.admin_url(),
             envoy_admin_url: self.envoy_admin_url(),
-            processes: nodes.chain(others).filter_map(process).collect(),
+            processes: nodes.chain([control_plane]).chain(envoys).filter_map(process).collect(),
         }
     }
+}
+
+fn node(index: usize, folder: &Path, options: &Options, lifetime: Lifetime) -> Node {
+    let mut node = Node::new(&format!("node-{index}"), free_port(), folder, &options.master_key, lifetime);
+    if options.controlled_ways {
+        node.go_through(free_port());
+    }
+    if options.node_faults {
+        node.take_faults();
+    }
+    node
 }
 
 /// Puts `changes` over `config`, mapping by mapping.

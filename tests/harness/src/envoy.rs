@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::binaries;
 use crate::client::Client;
 use crate::process::{Lifetime, Process, Program};
+use crate::proxy::Proxy;
 use crate::wait::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +28,8 @@ pub(crate) const CLUSTER_OF_THE_MESH: &str = "meilisearch-of-the-mesh";
 
 /// Envoy, running or not. It keeps its ports while it is down.
 pub struct Envoy {
+    /// Its name in messages, and of its files.
+    pub(crate) name: String,
     pub(crate) bootstrap: Bootstrap,
     pub(crate) client_port: u16,
     pub(crate) admin_port: u16,
@@ -36,6 +39,8 @@ pub struct Envoy {
     pub(crate) lifetime: Lifetime,
     pub(crate) folder: PathBuf,
     pub(crate) process: Option<Process>,
+    /// What it reaches the control plane by, if not directly.
+    pub(crate) way: Option<Proxy>,
 }
 
 impl Envoy {
@@ -47,20 +52,24 @@ impl Envoy {
         if self.process.is_some() {
             return Ok(());
         }
-        let path = self.folder.join("envoy.yaml");
+        let path = self.folder.join(format!("{}.yaml", self.name));
         std::fs::write(&path, self.configuration()?)?;
         let arguments =
             ["--config-path", &path.display().to_string(), "--disable-hot-restart", "--concurrency", "2"];
         let program = Program {
-            name: "envoy".to_owned(),
+            name: self.name.clone(),
             path: binaries::envoy()?,
             arguments: arguments.map(str::to_owned).to_vec(),
             environment: Vec::new(),
             folder: self.folder.clone(),
-            log: self.folder.join("envoy.log"),
+            log: self.folder.join(format!("{}.log", self.name)),
         };
         self.process = Some(Process::start(&program, self.lifetime)?);
         Ok(())
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.client_port)
     }
 
     /// The bootstrap, as it is but for the addresses.
@@ -72,7 +81,8 @@ impl Envoy {
         let path = binaries::workspace().join("envoy").join(name);
         let mut text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
 
-        let (control_plane, admin) = (self.control_plane_port, self.admin_port);
+        let control_plane = self.way.as_ref().map_or(self.control_plane_port, Proxy::port);
+        let admin = self.admin_port;
         let mut addresses = vec![
             (
                 "address: control-plane, port_value: 18000",

@@ -12,6 +12,7 @@ mod envoy;
 mod node;
 mod ports;
 mod process;
+mod proxy;
 pub mod running;
 mod wait;
 
@@ -21,5 +22,6 @@ pub use cluster::{Cluster, Options};
 pub use envoy::Bootstrap;
 pub use node::{Node, SingleNode};
 pub use ports::free_port;
+pub use proxy::Way;
 pub use reqwest::Method;
 pub use wait::{wait_for, wait_until};

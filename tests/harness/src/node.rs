@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::process::{Lifetime, Process, Program};
+use crate::proxy::{Proxy, Way};
 use crate::wait::wait_until;
 use crate::{binaries, ports};
 
@@ -21,7 +22,10 @@ pub struct Node {
     lifetime: Lifetime,
     folder: PathBuf,
     log: PathBuf,
+    takes_faults: bool,
     process: Option<Process>,
+    /// What Envoy and the control plane reach it by, if not directly.
+    way: Option<Proxy>,
 }
 
 impl Node {
@@ -33,8 +37,20 @@ impl Node {
             lifetime,
             folder: folder.join(id),
             log: folder.join(format!("{id}.log")),
+            takes_faults: false,
             process: None,
+            way: None,
         }
+    }
+
+    /// Puts a way that can be cut between the node and the rest of the cluster.
+    pub(crate) fn go_through(&mut self, port: u16) {
+        self.way = Some(Proxy::start(port, self.port));
+    }
+
+    /// Lets the embedded node be asked to fail, by `PUT /test-faults`. A real server takes no notice.
+    pub(crate) fn take_faults(&mut self) {
+        self.takes_faults = true;
     }
 
     /// Its name in the topology.
@@ -50,6 +66,17 @@ impl Node {
     /// Where it answers.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where the rest of the cluster reaches it: its URL in the topology.
+    pub fn topology_url(&self) -> String {
+        let port = self.way.as_ref().map_or(self.port, Proxy::port);
+        format!("http://127.0.0.1:{port}")
+    }
+
+    /// Changes the way that the rest of the cluster reaches it by. Nothing happens if they reach it directly.
+    pub fn set_way(&self, way: Way) {
+        self.way.iter().for_each(|proxy| proxy.set(way));
     }
 
     /// A client of the node itself, with the master key.
@@ -80,7 +107,11 @@ impl Node {
             .flat_map(|(name, value)| [name.to_owned(), value])
             .chain(["--no-analytics".to_owned()])
             .collect(),
-            environment: Vec::new(),
+            environment: self
+                .takes_faults
+                .then(|| ("MIROIR_TEST_NODE_FAULTS", "true".to_owned()))
+                .into_iter()
+                .collect(),
             folder: self.folder.clone(),
             log: self.log.clone(),
         };
@@ -106,6 +137,15 @@ impl Node {
 
     pub(crate) fn stop(&mut self) {
         self.process = None;
+    }
+
+    /// Kills it and deletes all that it holds.
+    pub(crate) fn wipe(&mut self) -> Result<()> {
+        self.stop();
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn pause(&self) -> Result<()> {

@@ -36,4 +36,8 @@ pub struct Cli {
     /// The largest payload that is accepted, in bytes.
     #[arg(long, env = "MEILI_HTTP_PAYLOAD_SIZE_LIMIT", default_value_t = 100 * 1000 * 1000)]
     pub http_payload_size_limit: usize,
+
+    /// For tests: takes orders to fail, at `/test-faults`.
+    #[arg(long, env = "MIROIR_TEST_NODE_FAULTS", hide = true)]
+    pub faults: bool,
 }

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod documents;
 pub mod error;
+pub mod faults;
 pub mod features;
 pub mod http;
 pub mod indexes;
@@ -34,7 +35,10 @@ pub async fn serve(
     let worker = queue.start()?;
     let keys = Keys::open(&cli.db_path.join("auth"), cli.master_key)?;
     let features = FeatureStore::open(&cli.db_path)?;
-    let router = http::router(Arc::clone(&queue), keys, features, cli.http_payload_size_limit);
+    let mut router = http::router(Arc::clone(&queue), keys, features, cli.http_payload_size_limit);
+    if cli.faults {
+        router = router.merge(http::faults::routes(Arc::clone(&queue)));
+    }
 
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
     queue.stop();

@@ -2,6 +2,7 @@
 
 mod batches;
 mod documents;
+pub mod faults;
 mod indexes;
 pub mod invalid;
 mod keys;
@@ -95,6 +96,7 @@ impl Node {
         index_uid: Option<&str>,
         custom_metadata: Option<String>,
     ) -> Result<Response> {
+        self.queue.faults.check(&operation)?;
         let index_uid = index_uid.map(String::from);
         let task = self.blocking(move |queue| queue.register(operation, index_uid, custom_metadata)).await?;
         Ok((StatusCode::ACCEPTED, Json(view::summary(&task))).into_response())

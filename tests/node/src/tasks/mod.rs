@@ -195,6 +195,18 @@ impl Operation {
         }
     }
 
+    /// Whether it changes documents.
+    pub fn is_about_documents(&self) -> bool {
+        matches!(
+            self,
+            Self::DocumentAddition { .. }
+                | Self::DocumentDeletion { .. }
+                | Self::DocumentDeletionByFilter { .. }
+                | Self::DocumentClear
+                | Self::DocumentEdition { .. }
+        )
+    }
+
     /// The file that holds its documents.
     pub fn payload(&self) -> Option<Uuid> {
         match self {

@@ -73,7 +73,14 @@ impl IndexChange {
 
 impl Queue {
     /// Carries a batch out. An error means that the node has to try again, not that a task failed.
-    pub(super) fn process(&self, batch: Batch) -> Result<Processed> {
+    pub(super) fn process(&self, mut batch: Batch) -> Result<Processed> {
+        let failed = self.faults.take_failed(&mut batch.tasks);
+        let mut processed = self.process_for_real(batch)?;
+        processed.tasks.splice(0..0, failed);
+        Ok(processed)
+    }
+
+    fn process_for_real(&self, batch: Batch) -> Result<Processed> {
         let mut processed = Processed { tasks: batch.tasks, ..Processed::default() };
         if processed.tasks.iter().all(|task| matches!(task.operation, Operation::DocumentAddition { .. })) {
             self.add_documents(&mut processed)?;

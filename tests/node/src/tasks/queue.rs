@@ -18,6 +18,7 @@ use super::process::Processed;
 use super::store::TaskStore;
 use super::{Operation, Status, Task, TaskId};
 use crate::error::{ResponseError, Result};
+use crate::faults::Faults;
 use crate::indexes::Indexes;
 
 /// How many additions of documents are indexed at once at most.
@@ -33,6 +34,8 @@ pub struct Queue {
     pub indexes: Indexes,
     /// How the engine indexes.
     pub indexer: IndexerConfig,
+    /// What a test wants to go wrong.
+    pub faults: Faults,
     payloads: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
@@ -100,6 +103,7 @@ impl Queue {
                 skip_index_budget: true,
                 ..IndexerConfig::default()
             },
+            faults: Faults::default(),
             payloads,
             state: Mutex::new(state),
             changed: Condvar::new(),

@@ -1,5 +1,6 @@
 //! What a user of the node sees, over HTTP.
 
+mod faults;
 mod keys;
 mod node;
 
