@@ -1,7 +1,7 @@
 # Each target installs what it lacks, into .tools where it can.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test stream lint bench build rust envoy sdks lint-tools
+.PHONY: help demo up down test chaos stream lint bench build rust envoy sdks lint-tools
 .NOTPARALLEL:
 
 # Where rustup puts Rust, should the shell not know it yet.
@@ -13,6 +13,7 @@ help: ## this list
 	@echo
 	@echo 'make up takes: NODES=3 REPLICA_GROUPS=1 RF=2 SHARDS=64 PORT=7700 CONTROL_PORT=8080'
 	@echo '  MASTER_KEY=masterKey ADMIN_KEY=adminKey DATA_DIR=.miroir MEILISEARCH_BIN=a real server'
+	@echo 'make chaos takes: MIROIR_CHAOS_SCHEDULES=30 MIROIR_CHAOS_SECONDS=150 MIROIR_CHAOS_SEED=1000'
 
 demo: build envoy ## three nodes, a real catalogue, some searches, and one node less
 	@$(TARGET)/release/miroir-demo
@@ -27,6 +28,9 @@ down: ## stop it
 test: build envoy sdks ## all tests, natively and as Wasm
 	cargo test --release
 	scripts/test-wasm
+
+chaos: build envoy ## many schedules of faults against writers and readers; an hour or more
+	cargo test --release --test chaos -- --ignored --nocapture --exact many_schedules
 
 stream: build envoy ## send 1 GB through one connection, and print how much memory Envoy needed
 	cargo test --release -p miroir-suites --test streaming -- --ignored --nocapture

@@ -21,12 +21,20 @@ pub struct Operator {
     draining: Vec<usize>,
     groups_made: usize,
     is_paused: bool,
+    has_asked_again: bool,
 }
 
 impl Operator {
     pub fn new(cluster: &Cluster, admin: Admin, groups: usize) -> Operator {
         let members = (0..cluster.nodes().len()).collect();
-        Operator { admin, members, draining: Vec::new(), groups_made: groups, is_paused: false }
+        Operator {
+            admin,
+            members,
+            draining: Vec::new(),
+            groups_made: groups,
+            is_paused: false,
+            has_asked_again: false,
+        }
     }
 
     pub fn members(&self) -> &[usize] {
@@ -68,7 +76,7 @@ impl Operator {
             Change::DrainNode(pick) => {
                 let Some(index) = of_large_group(pick) else { return Ok("drain: no node to spare".into()) };
                 let answer = self.post(&format!("nodes/{}/drain", cluster.node(index).id()), json!({})).await;
-                if is_done(&answer) {
+                if !is_refused(&answer) {
                     self.draining.push(index);
                 }
                 answer
@@ -94,7 +102,15 @@ impl Operator {
             }
             Change::RemoveGroup(pick) if groups.len() > 1 => {
                 let id = groups.keys().nth(pick % groups.len()).cloned().unwrap_or_default();
-                self.admin.delete(&format!("/_miroir/groups/{id}")).await
+                let answer = self.admin.delete(&format!("/_miroir/groups/{id}")).await;
+                if !is_refused(&answer) {
+                    let of_group =
+                        |member: &usize| groups[&id].iter().any(|node| node == cluster.node(*member).id());
+                    let gone: Vec<usize> = self.members.iter().copied().filter(of_group).collect();
+                    self.draining.retain(|member| !gone.contains(member));
+                    self.draining.extend(gone);
+                }
+                answer
             }
             Change::ReplicationFactor(factor) => {
                 self.admin.patch("/_miroir/topology", &json!({ "replicationFactor": factor })).await
@@ -127,9 +143,8 @@ impl Operator {
 
     /// New nodes whose joining was refused are stopped. Without an answer the topology tells later.
     fn join(&mut self, cluster: &mut Cluster, new: &[usize], answer: &Result<Answer>) -> Result<()> {
-        let is_refused = answer.as_ref().is_ok_and(|answer| answer.status >= 400);
         for index in new {
-            match is_refused {
+            match is_refused(answer) {
                 true => cluster.wipe_node(*index)?,
                 false => self.members.push(*index),
             }
@@ -160,10 +175,23 @@ impl Operator {
         Ok(())
     }
 
-    /// Ends what was begun: resumes what is paused, and tells which nodes are still to be removed.
+    /// Ends what was begun: resumes what is paused, asks again for what was canceled or not answered, and tells which
+    /// nodes are still to be removed.
     pub async fn wind_up(&mut self, cluster: &mut Cluster) -> Result<Vec<String>> {
-        if std::mem::take(&mut self.is_paused) {
-            self.is_paused = self.post("rebalance/resume", json!({})).await.is_err();
+        if self.admin.get("/_miroir/rebalance").await?["state"] == "paused" {
+            self.post("rebalance/resume", json!({})).await?;
+        }
+        if !self.has_asked_again {
+            for index in self.draining.clone() {
+                let answer =
+                    self.post(&format!("nodes/{}/drain", cluster.node(index).id()), json!({})).await?;
+                if answer.status >= 400 {
+                    // The topology has come to be one that needs it.
+                    self.draining.retain(|member| *member != index);
+                }
+            }
+            self.post("rebalance", json!({})).await?;
+            self.has_asked_again = true;
         }
         self.tidy_up(cluster).await?;
         Ok(self
@@ -172,11 +200,6 @@ impl Operator {
             .map(|index| format!("{} is to be removed", cluster.node(*index).id()))
             .collect())
     }
-
-    /// A cancelation takes back what was to be drained.
-    pub fn forget_drains(&mut self) {
-        self.draining.clear();
-    }
 }
 
 fn described(cluster: &Cluster, index: usize) -> Value {
@@ -184,8 +207,9 @@ fn described(cluster: &Cluster, index: usize) -> Value {
     json!({ "id": node.id(), "url": node.topology_url() })
 }
 
-fn is_done(answer: &Result<Answer>) -> bool {
-    answer.as_ref().is_ok_and(|answer| answer.status < 300)
+/// Without an answer it may have been done.
+fn is_refused(answer: &Result<Answer>) -> bool {
+    answer.as_ref().is_ok_and(|answer| answer.status >= 400)
 }
 
 fn groups(topology: &Value) -> BTreeMap<String, Vec<String>> {

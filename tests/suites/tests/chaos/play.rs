@@ -100,7 +100,8 @@ impl Play {
         for number in 0..READERS {
             clients.spawn(reader::read_on(run.clone(), WRITERS, seed(100 + u64::from(number))));
         }
-        clients.spawn(writer::watch_tasks(run.clone()));
+        let mut watchers = JoinSet::new();
+        watchers.spawn(writer::watch_tasks(run.clone()));
 
         let begun = Instant::now();
         let schedule = Schedule::new(self.seed, self.shape, abilities);
@@ -109,8 +110,11 @@ impl Play {
         }
         run.stop();
         println!("{:9.3}  no more faults", run.now() as f64 / 1e6);
+        while let Some(ended) = clients.join_next().await {
+            ended?;
+        }
         settle::settle(saboteur, run, abilities).await;
-        clients.shutdown().await;
+        watchers.shutdown().await;
         println!("{:9.3}  at rest", run.now() as f64 / 1e6);
         let copies = settle::check_nodes(saboteur, run).await?;
         run.tally().add("documents", "copies on nodes at the end", copies);

@@ -53,7 +53,7 @@ impl Look {
             30..38 => Look::Search(Scope::default()),
             38..46 => Look::Search(Scope { writer: None, bucket: Some(bucket) }),
             46..56 => Look::Word(Scope { writer: Some(writer), bucket: Some(bucket) }),
-            56..66 => Look::Page(of_writer, random.usize(..DOCUMENTS.into()), random.usize(1..20)),
+            56..66 => Look::Page(of_writer, random.usize(..usize::from(DOCUMENTS)), random.usize(1..20)),
             66..74 => Look::NumberedPage(of_writer, random.usize(1..5), random.usize(1..20)),
             74..82 => Look::Fetch(of_writer),
             _ => Look::Document(Key { writer, number: random.u16(..DOCUMENTS) }),

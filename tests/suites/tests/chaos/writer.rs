@@ -145,13 +145,10 @@ fn outcome(answer: Result<Answer>) -> (Outcome, Option<u64>, String) {
     }
 }
 
-/// Finds out what becomes of the tasks, until none is left after the run has stopped.
+/// Finds out what becomes of the tasks, for ever.
 pub async fn watch_tasks(run: Arc<Run>) {
     loop {
         let pending = run.history().pending_tasks();
-        if pending.is_empty() && run.is_stopping() {
-            return;
-        }
         for envoy in 0..run.envoys() {
             if look_at_tasks(&run, envoy, &pending).await {
                 break;
