@@ -187,7 +187,7 @@ fn by_index(
             [node] if is_alone => facets::cut(&node.distribution, facts),
             _ => {
                 let distributions: Vec<&Distribution> = nodes.iter().map(|node| &node.distribution).collect();
-                facets::merge(&distributions, &stats, candidates, facts)
+                facets::merge(&distributions, &stats, candidates, facts, None)
             }
         };
         (name.clone(), IndexFacets { distribution, stats })

@@ -212,7 +212,9 @@ impl Totals<'_> {
             [] => None,
             [node] if self.is_alone => Some(facets::cut(node, self.facts)),
             _ => {
-                let mut merged = facets::merge(&self.distributions, &self.stats(), candidates, self.facts);
+                let distinct = self.query.distinct_of_counts();
+                let mut merged =
+                    facets::merge(&self.distributions, &self.stats(), candidates, self.facts, distinct);
                 merged.retain(|facet, _| self.shows(facet));
                 Some(merged)
             }
@@ -317,7 +319,7 @@ mod tests {
 
     #[test]
     fn where_the_total_is_exact_the_distinct_values_are_counted_as_a_facet_that_does_not_show() {
-        let facts = IndexFacts::default();
+        let facts = IndexFacts { has_filterable_attributes: true, ..IndexFacts::default() };
         let query = query(json!({"hitsPerPage": 1, "distinct": "d", "facets": ["e"]}), &facts);
         let asked = query.body_for_node(None, &facts);
         assert_eq!((&asked["hitsPerPage"], &asked["facets"]), (&json!(1), &json!(["e", "d"])));
