@@ -67,7 +67,7 @@ impl UnderWay {
 
     fn remove(&self, id: Uuid) {
         lock(&self.passed).remove(&id);
-        self.left.notify_waiters();
+        self.under_way.left.notify_waiters();
     }
 }
 
@@ -129,8 +129,8 @@ impl Gates {
 
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
     pub fn forget_before(&self, time: Instant) {
-        lock(&self.passed).retain(|_, write| write.at >= time);
-        self.left.notify_waiters();
+        lock(&self.under_way.passed).retain(|_, write| write.at >= time);
+        self.under_way.left.notify_waiters();
     }
 
     /// Closes the index's gate once no write is under way. `None` if that takes longer than `patience`: other than
