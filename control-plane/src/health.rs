@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::{Cluster, Members, NodeHealth};
-use crate::node_client::NodeClient;
+use crate::node_client::{NodeClient, NodeError};
 use crate::reconcile::reconcile;
 
 /// Checks all nodes, also those that are added later, for ever. Says when each of the first was found to be up or down.
@@ -61,15 +61,22 @@ async fn watch_node(
     let config = &cluster.config.health;
     let mut first_verdict = Some(first_verdict);
     let mut streak = Streak::default();
+    let mut newest_task = None;
     loop {
         let answer = probe(&client, Duration::from_millis(config.timeout_ms)).await;
+        if let Ok(newest) = answer
+            && std::mem::replace(&mut newest_task, newest) > newest
+        {
+            // It came back so soon that no check has missed it.
+            record(&cluster, &node, Some("it has lost its tasks, and so perhaps all it had".into())).await;
+        }
         let up = cluster.health.read().await.get(&node).map(|health| health.up);
         streak.count(answer.is_ok());
         let verdict = match (up, answer) {
             (Some(true), Err(reason)) if streak.bad >= config.unhealthy_threshold => Some(Err(reason)),
             (None, Err(reason)) => Some(Err(reason)),
-            (None, Ok(())) => Some(bring_up(&cluster, &node).await),
-            (Some(false), Ok(())) if streak.good >= config.healthy_threshold => {
+            (None, Ok(_)) => Some(bring_up(&cluster, &node).await),
+            (Some(false), Ok(_)) if streak.good >= config.healthy_threshold => {
                 Some(bring_up(&cluster, &node).await)
             }
             _ => None,
@@ -101,11 +108,12 @@ impl Streak {
     }
 }
 
-async fn probe(client: &NodeClient, limit: Duration) -> Result<(), String> {
+/// The uid of the node's newest task, which only ever grows.
+async fn probe(client: &NodeClient, limit: Duration) -> Result<Option<u64>, String> {
     let check = async {
         client.health().await?;
         // `/health` is open to all; this shows that the node takes our master key.
-        client.newest_task().await.map(drop)
+        Ok::<_, NodeError>(client.newest_task().await?.map(|task| task.uid))
     };
     match timeout(limit, check).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),

@@ -133,6 +133,9 @@ fn facts(index: &IndexRecord) -> IndexFacts {
         distinct_is_filterable: names(&settings["filterableAttributes"]).is_some_and(|names| {
             names.iter().any(|name| name == "*" || settings["distinctAttribute"] == name.as_str())
         }),
+        has_filterable_attributes: settings["filterableAttributes"]
+            .as_array()
+            .is_some_and(|attributes| !attributes.is_empty()),
         max_values_per_facet: number(
             &settings["faceting"]["maxValuesPerFacet"],
             defaults.max_values_per_facet,
@@ -198,6 +201,7 @@ mod tests {
         assert_eq!(facts.displayed_attributes, Some(vec!["title".into()]));
         assert_eq!(facts.ranking_rules, ["words", "year:desc"]);
         assert_eq!((facts.distinct_attribute.as_deref(), facts.distinct_is_filterable), (Some("isbn"), true));
+        assert!(facts.has_filterable_attributes);
         assert_eq!(facts.max_values_per_facet, 7);
         assert_eq!(facts.sort_facet_values_by["genre"], FacetOrder::Count);
         assert_eq!(facts.max_total_hits, 50);

@@ -95,6 +95,8 @@ pub struct IndexFacts {
     pub distinct_attribute: Option<String>,
     /// Whether `filterableAttributes` names it, so that it can be asked for as a facet.
     pub distinct_is_filterable: bool,
+    /// Whether `filterableAttributes` names any. If not, nodes still filter by the shard tag.
+    pub has_filterable_attributes: bool,
     /// Whether a dynamic search rule may pin documents of it to places.
     pub has_pins: bool,
     /// `faceting.maxValuesPerFacet`.
@@ -117,6 +119,7 @@ impl Default for IndexFacts {
                 .to_vec(),
             distinct_attribute: None,
             distinct_is_filterable: false,
+            has_filterable_attributes: false,
             has_pins: false,
             max_values_per_facet: 100,
             sort_facet_values_by: BTreeMap::new(),

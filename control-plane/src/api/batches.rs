@@ -6,35 +6,31 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures::future::join_all;
 use miroir_core::error::{ApiError, ErrorType};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::auth::action;
 use super::request::ClientRequest;
-use super::tasks::{is_visible, query};
+use super::tasks::{Page, is_visible, list};
 use super::{Api, Failure};
 use crate::store::TaskQuery;
 use crate::tasks::batch;
 
 pub fn routes() -> Router<Api> {
-    Router::new().route("/batches", get(list)).route("/batches/{uid}", get(get_one))
+    Router::new().route("/batches", get(get_many)).route("/batches/{uid}", get(get_one))
 }
 
-async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
-    let access = api.authorize(&request.headers, action::TASKS_GET, None).await?;
-    let Some(query) = query(request.parameters()) else {
-        return Err(request.refusal(&api.cluster).await);
-    };
-    let query = TaskQuery { visible_indexes: access.indexes, ..query };
+async fn get_many(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    list(api, request, read).await
+}
+
+async fn read(api: Api, query: TaskQuery) -> Result<Page, Failure> {
     let page = api.cluster.store.batches(&query).await?;
-    let results = join_all(page.batches.iter().map(|batch| batch::view(&api.cluster, batch))).await;
-    let from = page.batches.first().map(|batch| batch.uid);
-    Ok(Json(json!({
-        "results": results,
-        "total": page.total,
-        "limit": query.limit,
-        "from": from,
-        "next": page.next,
-    })))
+    Ok(Page {
+        results: join_all(page.batches.iter().map(|batch| batch::view(&api.cluster, batch))).await,
+        from: page.batches.first().map(|batch| batch.uid),
+        total: page.total,
+        next: page.next,
+    })
 }
 
 async fn get_one(

@@ -40,27 +40,61 @@ const KINDS: [&str; 18] = [
 
 pub fn routes() -> Router<Api> {
     Router::new()
-        .route("/tasks", get(list).delete(delete))
+        .route("/tasks", get(get_many).delete(delete))
         .route("/tasks/cancel", post(cancel))
         .route("/tasks/{uid}", get(get_one))
 }
 
-async fn list(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+/// A page of tasks, or of batches.
+pub(super) struct Page {
+    /// As the client sees them.
+    pub results: Vec<Value>,
+    /// The uid of the first.
+    pub from: Option<u64>,
+    /// How many there are in all.
+    pub total: u64,
+    /// The uid from which the next page begins.
+    pub next: Option<u64>,
+}
+
+/// Lists what the client asked for and its key may see.
+pub(super) async fn list<P: Future<Output = Result<Page, Failure>>>(
+    api: Api,
+    request: ClientRequest,
+    read: fn(Api, TaskQuery) -> P,
+) -> Result<Json<Value>, Failure> {
     let access = api.authorize(&request.headers, action::TASKS_GET, None).await?;
     let Some(query) = query(request.parameters()) else {
         return Err(request.refusal(&api.cluster).await);
     };
     let query = TaskQuery { visible_indexes: access.indexes, ..query };
-    let page = api.cluster.store.tasks(&query).await?;
-    let results: Vec<Value> = page.tasks.iter().map(view::task).collect();
-    let from = page.tasks.first().map(|task| task.uid);
+    let page = read(api.clone(), query.clone()).await?;
+    let total = match query.visible_indexes {
+        None => page.total,
+        // Meilisearch counts those too that a key doesn't see.
+        Some(_) => read(api, TaskQuery { visible_indexes: None, limit: 0, ..query.clone() }).await?.total,
+    };
     Ok(Json(json!({
-        "results": results,
-        "total": page.total,
+        "results": page.results,
+        "total": total,
         "limit": query.limit,
-        "from": from,
+        "from": page.from,
         "next": page.next,
     })))
+}
+
+async fn get_many(State(api): State<Api>, request: ClientRequest) -> Result<Json<Value>, Failure> {
+    list(api, request, read).await
+}
+
+async fn read(api: Api, query: TaskQuery) -> Result<Page, Failure> {
+    let page = api.cluster.store.tasks(&query).await?;
+    Ok(Page {
+        results: page.tasks.iter().map(view::task).collect(),
+        from: page.tasks.first().map(|task| task.uid),
+        total: page.total,
+        next: page.next,
+    })
 }
 
 async fn get_one(

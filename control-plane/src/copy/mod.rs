@@ -119,3 +119,27 @@ impl Replica {
         CopyError::Node { node: self.node.clone(), error }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs run in the background.
+    #[allow(dead_code)]
+    fn all_can_be_spawned<'a>(
+        context: Context<'a>,
+        index: &'a CopiedIndex,
+        replicas: &'a [&'a Replica],
+        owners: &'a Owners,
+        progress: &'a Progress,
+    ) {
+        fn can_be_spawned(_: impl Send) {}
+        let node = replicas[0];
+        let nothing = &const { std::collections::BTreeSet::new() };
+        can_be_spawned(sync(context, index, &[], node, node, progress));
+        can_be_spawned(compare(context, index, 0, replicas, 0));
+        can_be_spawned(scan(context, index, node, 0, nothing));
+        can_be_spawned(rehome(context, index, node, &[], owners));
+        can_be_spawned(delete_misplaced(context, index, node, 0, &owners[0]));
+    }
+}

@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 
 use super::{Context, CopiedIndex, CopyError, Replica};
 use crate::indexes::Closed;
+use crate::node_client::NodeError;
 use crate::reconcile::drain;
 
 /// How long clients' writes may be kept waiting for those that are under way, before the gate is let go again.
@@ -52,6 +53,24 @@ impl Context<'_> {
         }
         Ok(())
     }
+}
+
+/// Has a node enqueue a task, and returns its uid. It is seen through also when the caller is dropped meanwhile, with
+/// `guard` held: a request that comes to the node later than anybody expects would be a write that nobody looks at again.
+pub(super) async fn enqueue(
+    node: &Replica,
+    guard: impl Send + 'static,
+    send: impl Future<Output = Result<u64, NodeError>> + Send + 'static,
+) -> Result<u64, CopyError> {
+    let enqueued = tokio::spawn(async move {
+        let enqueued = send.await;
+        drop(guard);
+        enqueued
+    });
+    let enqueued = enqueued.await.unwrap_or_else(|error| {
+        Err(NodeError::Unreachable { url: node.node.clone(), reason: error.to_string() })
+    });
+    enqueued.map_err(|error| node.failed(error))
 }
 
 async fn drain_all(nodes: &[&Replica]) -> Result<(), CopyError> {

@@ -4,6 +4,7 @@
 //! it. Somebody wrote it to a node past Miroir, or it was there before Miroir was.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -13,8 +14,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use tracing::warn;
 
 use super::chunk::ChunkSize;
+use super::settle::enqueue;
 use super::{Context, CopiedIndex, CopyError, Replica};
-use crate::indexes::Closed;
+use crate::indexes::{Closed, CopyPass};
 use crate::node_client::{Document, NodeError};
 
 const TASK_PATIENCE: Duration = Duration::from_secs(600);
@@ -58,7 +60,7 @@ pub async fn rehome(
 ) -> Result<Rehomed, CopyError> {
     let limits = super::ChunkLimits { documents: context.limits.documents.min(AT_ONCE), ..context.limits };
     let mut size = ChunkSize::new(limits);
-    let mut strays = Strays { index, node, owners, done: Rehomed::default() };
+    let mut strays = Strays { index, node, owners, held: None, done: Rehomed::default() };
     let mut rest = ids;
     while !rest.is_empty() {
         context.pace.ready().await;
@@ -71,8 +73,10 @@ pub async fn rehome(
             .collect();
         nodes.insert(&node.node, node);
         let nodes: Vec<&Replica> = nodes.into_values().collect();
-        let _held = hold(context, index, &nodes).await?;
+        let held = hold(context, index, &nodes).await?;
+        strays.held = Some(Arc::new((context.gates.pass_while_held(&index.uid, &held), held)));
         let bytes = strays.rehome_chunk(chunk, &shards).await?;
+        strays.held = None;
         size.learn(chunk.len(), bytes);
         context.pace.charge(chunk.len());
         rest = others;
@@ -94,6 +98,8 @@ struct Strays<'s> {
     index: &'s CopiedIndex,
     node: &'s Replica,
     owners: &'s Owners,
+    /// While a chunk is dealt with.
+    held: Option<Arc<(CopyPass, Closed)>>,
     done: Rehomed,
 }
 
@@ -148,10 +154,14 @@ impl<'s> Strays<'s> {
             .collect::<Result<_, _>>()
             .map_err(|error| self.not_json(&error))?;
         if !lacking.is_empty() {
-            let task = owner.client.add_documents(uid, primary_key, lacking.iter().map(|json| &**json)).await;
-            let task = task.map_err(failed)?;
+            let count = lacking.len() as u64;
+            let (client, uid, primary_key) = (owner.client.clone(), uid.clone(), primary_key.clone());
+            let add = async move {
+                client.add_documents(&uid, &primary_key, lacking.iter().map(|json| &**json)).await
+            };
+            let task = enqueue(owner, self.held.clone(), add).await?;
             owner.client.wait_for_task(task, TASK_PATIENCE).await.map_err(failed)?;
-            self.done.copied += lacking.len() as u64;
+            self.done.copied += count;
         }
         let held = self.tags(owner, &ids).await?;
         let before = documents.len();
@@ -184,10 +194,14 @@ impl<'s> Strays<'s> {
         if changes.is_empty() {
             return Ok(());
         }
-        let client = &self.node.client;
-        let task = client.update_documents(uid, primary_key, changes.iter().map(|json| &**json)).await;
-        client.wait_for_task(task.map_err(failed)?, TASK_PATIENCE).await.map_err(failed)?;
-        self.done.retagged += changes.len() as u64;
+        let count = changes.len() as u64;
+        let (client, uid, primary_key) = (self.node.client.clone(), uid.clone(), primary_key.clone());
+        let update = async move {
+            client.update_documents(&uid, &primary_key, changes.iter().map(|json| &**json)).await
+        };
+        let task = enqueue(self.node, self.held.clone(), update).await?;
+        self.node.client.wait_for_task(task, TASK_PATIENCE).await.map_err(failed)?;
+        self.done.retagged += count;
         Ok(())
     }
 
@@ -197,9 +211,12 @@ impl<'s> Strays<'s> {
         }
         let ids: Vec<String> = documents.iter().map(|document| document.id.clone()).collect();
         let failed = |error| self.node.failed(error);
-        let task = self.node.client.delete_documents(&self.index.uid, &ids).await.map_err(failed)?;
+        let count = ids.len() as u64;
+        let (client, uid) = (self.node.client.clone(), self.index.uid.clone());
+        let delete = async move { client.delete_documents(&uid, &ids).await };
+        let task = enqueue(self.node, self.held.clone(), delete).await?;
         self.node.client.wait_for_task(task, TASK_PATIENCE).await.map_err(failed)?;
-        self.done.deleted += ids.len() as u64;
+        self.done.deleted += count;
         Ok(())
     }
 
@@ -261,9 +278,10 @@ pub async fn delete_misplaced(
         let pass = context.gates.pass_for_copy(&index.uid).await;
         context.check_current(index, &[node]).await?;
         let failed = |error| node.failed(error);
-        let task = node.client.delete_documents(&index.uid, chunk).await.map_err(failed)?;
         // Once enqueued, the node does it before whatever may come to change the uid's meaning.
-        drop(pass);
+        let (client, uid, ids) = (node.client.clone(), index.uid.clone(), chunk.to_vec());
+        let delete = async move { client.delete_documents(&uid, &ids).await };
+        let task = enqueue(node, pass, delete).await?;
         node.client.wait_for_task(task, TASK_PATIENCE).await.map_err(failed)?;
         context.pace.charge(chunk.len());
         misplaced.deleted += chunk.len() as u64;

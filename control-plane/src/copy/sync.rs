@@ -1,6 +1,7 @@
 //! Making one node's copy of shards equal to another's.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use miroir_core::shard::ShardId;
@@ -9,7 +10,9 @@ use tracing::debug;
 
 use super::chunk::ChunkSize;
 use super::document::same;
+use super::settle::enqueue;
 use super::{Context, CopiedIndex, CopyError, Progress, Replica};
+use crate::indexes::Closed;
 use crate::node_client::Document;
 
 /// How long a node may take for a chunk; it may have much to do before.
@@ -41,7 +44,7 @@ pub async fn sync(
     context.settle(index, &nodes).await?;
     let (ids, on_target) = copy.ids(shards).await?;
     progress.expect(ids.len());
-    let mut left = copy.pass(&ids, Look { on_target: Some(&on_target), held: false }).await?;
+    let mut left = copy.pass(&ids, Look { on_target: Some(&on_target), held: None }).await?;
     for pass in 1..PASSES {
         if left.is_empty() {
             return Ok(());
@@ -49,16 +52,17 @@ pub async fn sync(
         debug!(index = index.uid, target = target.node, pass, documents = left.len(), "looking again");
         context.settle(index, &nodes).await?;
         let may_hold = pass >= HOLD_FROM && left.len() <= HOLD_AT_MOST || pass >= HOLD_ANYWAY_FROM;
-        if may_hold && let Some(_held) = context.hold_still(index, &nodes).await? {
-            let held = Look { on_target: None, held: true };
-            let touched = copy.pass(&left, held).await?;
-            let different = copy.pass(&touched, held).await?;
+        if may_hold && let Some(held) = context.hold_still(index, &nodes).await? {
+            let held = Arc::new(held);
+            let look = Look { on_target: None, held: Some(&held) };
+            let touched = copy.pass(&left, look).await?;
+            let different = copy.pass(&touched, look).await?;
             return match different.first() {
                 None => Ok(()),
                 Some(example) => Err(copy.not_equal(different.len(), example)),
             };
         }
-        left = copy.pass(&left, Look { on_target: None, held: false }).await?;
+        left = copy.pass(&left, Look { on_target: None, held: None }).await?;
     }
     Err(CopyError::WritesUnderWay(index.uid.clone()))
 }
@@ -77,8 +81,8 @@ struct Copy<'c> {
 struct Look<'l> {
     /// In the first pass, those that the target was seen to have: it is not asked for the others.
     on_target: Option<&'l HashSet<String>>,
-    /// Whether the index's gate is held.
-    held: bool,
+    /// The index's gate, if it is held.
+    held: Option<&'l Arc<Closed>>,
 }
 
 /// What is to be done on the target about a chunk of documents.
@@ -115,7 +119,7 @@ impl Copy<'_> {
         let mut touched = Vec::new();
         let mut rest = ids;
         while !rest.is_empty() {
-            if !look.held {
+            if look.held.is_none() {
                 self.context.pace.ready().await;
             }
             let (chunk, others) = rest.split_at(self.size.documents().min(rest.len()));
@@ -133,8 +137,8 @@ impl Copy<'_> {
     async fn chunk(&mut self, ids: &[String], look: Look<'_>) -> Result<Vec<String>, CopyError> {
         let CopiedIndex { uid, primary_key, .. } = self.index;
         let pass = match look.held {
-            true => None,
-            false => Some(self.context.gates.pass_for_copy(uid).await),
+            Some(held) => self.context.gates.pass_while_held(uid, held),
+            None => self.context.gates.pass_for_copy(uid).await,
         };
         self.context.check_current(self.index, &[self.source, self.target]).await?;
         let of_target: Vec<String> = match look.on_target {
@@ -148,21 +152,26 @@ impl Copy<'_> {
         let (source, target) = tokio::try_join!(read(self.source, ids), read(self.target, &of_target))?;
         self.size.learn(ids.len(), source.bytes.max(target.bytes));
         let changes = changes(source.documents, target.documents);
-        let client = &self.target.client;
+        self.progress.sent(changes.add.iter().map(|document| document.get().len()).sum());
+        // Once enqueued, the node does it before whatever may come to change the uid's meaning.
+        let guard = Arc::new((pass, look.held.cloned()));
         let mut tasks = Vec::new();
         if !changes.add.is_empty() {
-            self.progress.sent(changes.add.iter().map(|document| document.get().len()).sum());
-            tasks.push(client.add_documents(uid, primary_key, changes.add.iter().map(|json| &**json)).await);
+            let (client, uid, primary_key) = (self.target.client.clone(), uid.clone(), primary_key.clone());
+            let add = async move {
+                client.add_documents(&uid, &primary_key, changes.add.iter().map(|json| &**json)).await
+            };
+            tasks.push(enqueue(self.target, guard.clone(), add).await?);
         }
         if !changes.delete.is_empty() {
-            tasks.push(client.delete_documents(uid, &changes.delete).await);
+            let (client, uid) = (self.target.client.clone(), uid.clone());
+            let delete = async move { client.delete_documents(&uid, &changes.delete).await };
+            tasks.push(enqueue(self.target, guard.clone(), delete).await?);
         }
-        drop(changes.add);
-        // Once enqueued, the node does it before whatever may come to change the uid's meaning.
-        drop(pass);
+        drop(guard);
         for task in tasks {
-            let done = async { client.wait_for_task(task?, TASK_PATIENCE).await };
-            done.await.map_err(|error| self.target.failed(error))?;
+            let done = self.target.client.wait_for_task(task, TASK_PATIENCE).await;
+            done.map_err(|error| self.target.failed(error))?;
         }
         Ok(changes.touched)
     }

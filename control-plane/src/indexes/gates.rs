@@ -19,8 +19,14 @@ const FORGET: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub struct Gates {
     gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
+    under_way: Arc<UnderWay>,
+}
+
+/// What has passed and has not left yet.
+#[derive(Debug, Default)]
+struct UnderWay {
     passed: Mutex<HashMap<Uuid, Passed>>,
-    /// Tells that writes are not under way any more.
+    /// Tells that something is not under way any more.
     left: Notify,
 }
 
@@ -28,56 +34,87 @@ pub struct Gates {
 struct Passed {
     index: String,
     at: Instant,
-    _open: OwnedRwLockReadGuard<()>,
+    /// A copy keeps it itself.
+    _open: Option<OwnedRwLockReadGuard<()>>,
 }
 
 /// Gates that are closed until this is dropped.
 #[derive(Debug)]
 pub struct Closed(#[allow(dead_code)] Vec<OwnedRwLockWriteGuard<()>>);
 
-/// Keeps what the uid names as it is until this is dropped, as a write does.
+/// A part of a copy that is under way until this is dropped. What the uid names stays as it is meanwhile, as for a write.
 #[derive(Debug)]
-pub struct CopyPass(#[allow(dead_code)] OwnedRwLockReadGuard<()>);
+pub struct CopyPass {
+    id: Uuid,
+    under_way: Arc<UnderWay>,
+    _open: Option<OwnedRwLockReadGuard<()>>,
+}
+
+impl Drop for CopyPass {
+    fn drop(&mut self) {
+        self.under_way.remove(self.id);
+    }
+}
+
+impl UnderWay {
+    fn add(&self, index: &str, open: Option<OwnedRwLockReadGuard<()>>) -> Uuid {
+        let id = Uuid::new_v4();
+        let mut passed = lock(&self.passed);
+        passed.retain(|_, write| write.at.elapsed() < FORGET);
+        passed.insert(id, Passed { index: index.to_owned(), at: Instant::now(), _open: open });
+        id
+    }
+
+    fn remove(&self, id: Uuid) {
+        lock(&self.passed).remove(&id);
+        self.under_way.left.notify_waiters();
+    }
+}
 
 impl Gates {
     /// Waits until the index's gate is open, and returns what the write is known by while it is under way.
     pub async fn pass(&self, index: &str) -> Uuid {
         let open = self.gate(index).read_owned().await;
-        let write = Uuid::new_v4();
-        let mut passed = lock(&self.passed);
-        passed.retain(|_, write| write.at.elapsed() < FORGET);
-        passed.insert(write, Passed { index: index.to_owned(), at: Instant::now(), _open: open });
-        write
+        self.under_way.add(index, Some(open))
     }
 
     /// The write is over.
     pub fn leave(&self, write: Uuid) {
-        lock(&self.passed).remove(&write);
-        self.left.notify_waiters();
+        self.under_way.remove(write);
     }
 
-    /// Waits until the index's gate is open, for a part of a copy of its documents. [`barrier`](Self::barrier) does not
-    /// wait for it, since it is no client's write.
+    /// Waits until the index's gate is open, for a part of a copy of its documents.
     pub async fn pass_for_copy(&self, index: &str) -> CopyPass {
-        CopyPass(self.gate(index).read_owned().await)
+        let open = self.gate(index).read_owned().await;
+        self.copy_pass(index, Some(open))
     }
 
-    /// Waits until every write to the index that had passed when this was called is over, but no longer than `patience`.
-    /// Returns whether they are. Those that pass later are not waited for.
+    /// A part of a copy by who [holds](Self::hold) the index's gate.
+    pub fn pass_while_held(&self, index: &str, _held: &Closed) -> CopyPass {
+        self.copy_pass(index, None)
+    }
+
+    fn copy_pass(&self, index: &str, open: Option<OwnedRwLockReadGuard<()>>) -> CopyPass {
+        let under_way = self.under_way.clone();
+        CopyPass { id: under_way.add(index, None), under_way, _open: open }
+    }
+
+    /// Waits until every write to the index, and every part of a copy of it, that had passed when this was called is over,
+    /// but no longer than `patience`. Returns whether they are. Those that pass later are not waited for.
     pub async fn barrier(&self, index: &str, patience: Duration) -> bool {
         let before: Vec<(Uuid, Instant)> = {
-            let passed = lock(&self.passed);
+            let passed = lock(&self.under_way.passed);
             let of_index = passed.iter().filter(|(_, write)| write.index == index);
             of_index.map(|(write, passed)| (*write, passed.at)).collect()
         };
         let deadline = Instant::now() + patience;
         loop {
-            let left = self.left.notified();
+            let left = self.under_way.left.notified();
             tokio::pin!(left);
             // Before looking, so that none leaves unnoticed in between.
             left.as_mut().enable();
             let next_forgotten = {
-                let passed = lock(&self.passed);
+                let passed = lock(&self.under_way.passed);
                 let under_way = before.iter().filter(|(write, _)| passed.contains_key(write));
                 under_way.map(|(_, at)| *at + FORGET).filter(|forgotten| *forgotten > Instant::now()).min()
             };
@@ -92,8 +129,8 @@ impl Gates {
 
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
     pub fn forget_before(&self, time: Instant) {
-        lock(&self.passed).retain(|_, write| write.at >= time);
-        self.left.notify_waiters();
+        lock(&self.under_way.passed).retain(|_, write| write.at >= time);
+        self.under_way.left.notify_waiters();
     }
 
     /// Closes the index's gate once no write is under way. `None` if that takes longer than `patience`: other than
@@ -119,8 +156,8 @@ impl Gates {
                 Ok(guard) => guard,
                 Err(_) => {
                     warn!(index, "writes were under way for more than {patience:?}: they will be refused");
-                    lock(&self.passed).retain(|_, write| write.index != index);
-                    self.left.notify_waiters();
+                    lock(&self.under_way.passed).retain(|_, write| write.index != index);
+                    self.under_way.left.notify_waiters();
                     writing.await
                 }
             };
@@ -184,6 +221,8 @@ mod tests {
     async fn a_barrier_waits_for_the_writes_before_it_alone() {
         let gates = Arc::new(Gates::default());
         let copy = gates.pass_for_copy("a").await;
+        assert!(!gates.barrier("a", SHORT).await, "a part of a copy is under way");
+        drop(copy);
         let elsewhere = gates.pass("b").await;
         assert!(gates.barrier("a", LONG).await, "no write is under way");
         let before = [gates.pass("a").await, gates.pass("a").await];
@@ -202,7 +241,6 @@ mod tests {
         for write in [after, elsewhere] {
             gates.leave(write);
         }
-        drop(copy);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use miroir_core::shard::ShardId;
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::api::Failure;
 use crate::cluster::Cluster;
@@ -63,14 +63,11 @@ fn clean_shards(cluster: &Cluster, node: &str) -> Vec<ShardId> {
     (0..table.shards).filter(owns).collect()
 }
 
-/// The details of a dump that is done: its uid on each node, and the first of them where Meilisearch shows it.
+/// The details of a dump that is done: its uid on the first node that made it. Those on the others are those of the
+/// task's parts.
 pub fn dump_details(parts: &[TaskPart]) -> Value {
-    let uids: Map<String, Value> = parts
-        .iter()
-        .filter(|part| part.details["dumpUid"].is_string())
-        .map(|part| (part.node.clone(), part.details["dumpUid"].clone()))
-        .collect();
-    json!({"dumpUid": uids.values().next(), "dumpUids": uids})
+    let uid = parts.iter().map(|part| &part.details["dumpUid"]).find(|uid| uid.is_string());
+    json!({ "dumpUid": uid })
 }
 
 #[cfg(test)]
@@ -80,15 +77,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dump_has_a_uid_on_each_node() {
+    fn a_dump_has_the_uid_of_the_first_node_that_made_it() {
         let part = |node: &str, uid: Option<&str>| TaskPart {
             details: json!({"dumpUid": uid}),
             ..TaskPart::new(node, PartOutcome::Accepted(1))
         };
         assert_eq!(
             dump_details(&[part("a", None), part("b", Some("1")), part("c", Some("2"))]),
-            json!({"dumpUid": "1", "dumpUids": {"b": "1", "c": "2"}})
+            json!({"dumpUid": "1"})
         );
-        assert_eq!(dump_details(&[]), json!({"dumpUid": null, "dumpUids": {}}));
+        assert_eq!(dump_details(&[]), json!({"dumpUid": null}));
     }
 }

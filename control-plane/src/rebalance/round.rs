@@ -77,7 +77,7 @@ impl Rounds {
             cluster.rebalance.work().blocked = None;
             return Ok(Outcome::Changed);
         }
-        if self.forget_replaced(cluster, &now, record.as_ref()).await? {
+        if self.forget_replaced(cluster, &now, record.as_ref()).await? || forget_gone(cluster, &now).await? {
             return Ok(Outcome::Changed);
         }
         self.clean_up(cluster, &now, is_paused).await;
@@ -173,7 +173,12 @@ impl Rounds {
     ) -> Result<bool, StoreError> {
         let Some(record) = record else { return Ok(false) };
         let members = cluster.members();
-        let is_done = |id: &str| !(0..now.shards()).any(|shard| now.owns(id, shard));
+        let up = cluster.up().await;
+        // One that is up may still be read by what began before, until it has nothing left.
+        let is_done = |id: &str| {
+            let owns = (0..now.shards()).any(|shard| now.owns(id, shard));
+            !owns && !(up.contains(id) && now.leftovers.contains_key(id))
+        };
         let gone: Vec<String> = members
             .nodes
             .iter()
@@ -192,6 +197,18 @@ impl Rounds {
         cluster.change_topology(topology, record).await?;
         Ok(true)
     }
+}
+
+/// What nodes have left over that are not in the cluster any more is none of ours. Whether there was any.
+async fn forget_gone(cluster: &Cluster, now: &Epoch) -> Result<bool, StoreError> {
+    let members = cluster.members();
+    let gone = now.leftovers.iter().filter(|(node, _)| members.node(node).is_none());
+    let mut any = false;
+    for (node, shards) in gone {
+        cluster.store.remove_leftovers(node, &shards.iter().copied().collect::<Vec<_>>()).await?;
+        any = true;
+    }
+    Ok(any)
 }
 
 /// The next epoch, if it is time for one.

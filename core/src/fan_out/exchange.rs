@@ -65,6 +65,7 @@ impl<Q: Question> FanOut<Q> {
                 Ok(Conclusion::Answer(body)) => Step::Reply(self.waves.reply(body)),
                 Ok(Conclusion::Ask(next)) => self.ask(*next),
                 Ok(Conclusion::Refuse) => self.refuse(),
+                Ok(Conclusion::Error(error)) => error.into(),
                 Err(_) => shard_unavailable("some").into(),
             },
         }

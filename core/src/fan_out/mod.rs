@@ -6,6 +6,7 @@ mod exchange;
 pub mod plan;
 mod waves;
 
+use crate::error::ApiError;
 use crate::exchange::RequestHead;
 use crate::json::NotJson;
 use crate::routing::Routing;
@@ -97,6 +98,8 @@ pub enum Conclusion<Q> {
     Ask(Box<Q>),
     /// The client's request can't be served: a node should say why.
     Refuse,
+    /// The same, where a node would not say so.
+    Error(ApiError),
 }
 
 /// What a route asks of the nodes.

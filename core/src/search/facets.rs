@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::error::{ApiError, ErrorType};
 use crate::settings::FEW_CANDIDATES;
 use crate::table::{FacetOrder, IndexFacts};
 use crate::tag::TAG_FIELD;
@@ -27,10 +28,40 @@ pub struct Range {
     pub max: f64,
 }
 
+/// The first of the facets that are asked of an index without filterable attributes, taken out of the request: nodes
+/// have the tag among those attributes, so that they might give what Meilisearch refuses.
+pub fn take_unfilterable(facets: Option<&mut Value>, facts: &IndexFacts) -> Option<String> {
+    let facets = facets.filter(|_| !facts.has_filterable_attributes)?;
+    let first = match facets.as_array()?[..] {
+        [Value::String(ref first), ..] => first.clone(),
+        _ => return None,
+    };
+    facets.as_array()?.iter().all(Value::is_string).then(|| {
+        *facets = Value::Null;
+        first
+    })
+}
+
+/// What Meilisearch says to a facet that it can't give, of an index without filterable attributes.
+pub fn unfilterable(facet: &str, place: &str) -> ApiError {
+    let message = format!(
+        "{place}Invalid facet distribution: Pattern `{facet}` is not filterable. This index does not have configured \
+         filterable attributes."
+    );
+    ApiError::new(400, "invalid_search_facets", ErrorType::InvalidRequest, message)
+}
+
 /// Adds up the distributions of several nodes, given in the order of the plan.
 ///
-/// `stats` tells which facets hold numbers; `candidates` is how many documents match.
-pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &IndexFacts) -> Distribution {
+/// `stats` tells which facets hold numbers; `candidates` is how many documents match. `distinct` is the facet of which
+/// one document at most counts for each value, as on each node so over all.
+pub fn merge(
+    nodes: &[&Distribution],
+    stats: &Stats,
+    candidates: u64,
+    facts: &IndexFacts,
+    distinct: Option<&str>,
+) -> Distribution {
     let mut merged: BTreeMap<&str, HashMap<Cow<str>, (&str, u64)>> = BTreeMap::new();
     for (facet, values) in nodes.iter().flat_map(|node| node.iter()) {
         if facet == TAG_FIELD {
@@ -39,7 +70,9 @@ pub fn merge(nodes: &[&Distribution], stats: &Stats, candidates: u64, facts: &In
         let counts = merged.entry(facet).or_default();
         for (value, count) in values {
             // Of values that differ in case alone the engine shows one; so do we: the first node's.
-            counts.entry(normalize(value)).or_insert((value, 0)).1 += count.as_u64().unwrap_or(0);
+            let (_, sum) = counts.entry(normalize(value)).or_insert((value, 0));
+            let count = count.as_u64().unwrap_or(0);
+            *sum = if distinct == Some(facet.as_str()) { count.max(*sum) } else { *sum + count };
         }
     }
     let ordered = |(facet, counts): (&str, HashMap<Cow<str>, (&str, u64)>)| {
@@ -157,7 +190,7 @@ mod tests {
     fn merged_of(candidates: u64, a: Value, b: Value, stats: Value, facts: &IndexFacts) -> String {
         let stats: Stats = serde_json::from_value(stats).unwrap();
         let (a, b) = (distribution(a), distribution(b));
-        serde_json::to_string(&merge(&[&a, &b], &stats, candidates, facts)).unwrap()
+        serde_json::to_string(&merge(&[&a, &b], &stats, candidates, facts, None)).unwrap()
     }
 
     #[test]
@@ -175,6 +208,14 @@ mod tests {
         let facts = IndexFacts::default();
         let found = merged(json!({"g": {"a": 1, "c": 2}}), json!({"g": {"b": 5, "C": 1}}), json!({}), &facts);
         assert_eq!(found, r#"{"g":{"a":1,"b":5,"c":3}}"#);
+    }
+
+    #[test]
+    fn a_distinct_value_counts_one_document() {
+        let (a, b) = (json!({"d": {"x": 1, "y": 1}, "g": {"x": 1}}), json!({"d": {"x": 1}, "g": {"x": 1}}));
+        let (a, b) = (distribution(a), distribution(b));
+        let merged = merge(&[&a, &b], &Stats::new(), 3, &IndexFacts::default(), Some("d"));
+        assert_eq!(merged, distribution(json!({"d": {"x": 1, "y": 1}, "g": {"x": 2}})));
     }
 
     #[test]

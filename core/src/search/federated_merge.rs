@@ -3,46 +3,47 @@
 //! As Meilisearch does it with the queries of one node: the hits of a query come in the order of their ranks, those of
 //! an index in the order of their weighted scores, and so do those of all indexes.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use crate::json::{NotJson, ObjectWriter};
 use crate::search::facets::{self, Distribution, Stats};
 use crate::search::federated::{FederatedAnswer, FederatedHit, IndexFacets};
 use crate::search::federation::{Federation, MergeFacets};
-use crate::search::hit::DistinctValue;
+use crate::search::hit::HitRank;
 use crate::search::merge::{precedes, precedes_in_halves};
 use crate::search::query::Window;
+use crate::search::ranking::{self, Merged, Ranked, Repeats};
 use crate::search::values::Weighted;
 use crate::table::{FacetOrder, IndexFacts};
 
-/// A hit, and the answer that it is in.
-#[derive(Clone)]
+/// A hit, the answer that it is in, and the weight of its query.
+#[derive(Clone, Copy)]
 struct Candidate<'a> {
     answer: &'a FederatedAnswer,
     hit: &'a FederatedHit,
-    weighted: Option<Weighted>,
+    weight: f64,
+}
+
+impl<'a> Ranked<'a> for Candidate<'a> {
+    fn rank(self) -> Option<&'a HitRank> {
+        self.hit.rank.as_ref()
+    }
 }
 
 impl<'a> Candidate<'a> {
-    fn new(answer: &'a FederatedAnswer, hit: &'a FederatedHit, weight: f64) -> Candidate<'a> {
-        let weighted = hit.rank.as_ref().map(|rank| Weighted {
-            values: rank.values.clone(),
-            weight,
-            score: hit.weighted_score,
-        });
-        Candidate { answer, hit, weighted }
+    fn weighted(self) -> Option<Weighted<'a>> {
+        let values = &self.rank()?.values;
+        Some(Weighted { values, weight: self.weight, score: self.hit.weighted_score })
     }
 
-    fn distinct(&self) -> &'a [DistinctValue] {
-        self.hit.rank.as_ref().map_or(&[], |rank| &rank.distinct)
-    }
-
-    fn precedes(&self, other: &Candidate) -> bool {
-        let order = match (&self.weighted, &other.weighted) {
-            (Some(a), Some(b)) => a.compare(b),
-            _ => std::cmp::Ordering::Equal,
+    /// Whether it comes before a hit of another query.
+    fn precedes(self, other: Candidate) -> bool {
+        let order = match (self.weighted(), other.weighted()) {
+            (Some(a), Some(b)) => a.compare(&b),
+            _ => Ordering::Equal,
         };
-        order.is_gt() || order.is_eq() && self.hit.query < other.hit.query
+        order.then(other.hit.query.cmp(&self.hit.query)).is_gt()
     }
 }
 
@@ -53,14 +54,21 @@ impl<'a> Candidate<'a> {
 pub fn merge(federation: &Federation, answers: &[FederatedAnswer]) -> Result<Option<Vec<u8>>, NotJson> {
     let first = answers.first().ok_or(NotJson)?;
     let is_alone = answers.len() == 1 && first.hits.iter().all(|hit| hit.rank.is_none());
-    let (hits, repeats) = match is_alone {
-        true => (first.hits.iter().map(|hit| Candidate::new(first, hit, 1.0)).collect(), 0),
+    let best = match is_alone {
+        true => {
+            let hits = first.hits.iter().map(|hit| Candidate { answer: first, hit, weight: 1.0 });
+            Merged { hits: hits.collect(), repeats: 0 }
+        }
         false => best(federation, answers),
     };
-    let total = answers.iter().map(|answer| answer.total).sum::<u64>().saturating_sub(repeats);
+    let hits = match is_alone {
+        true => &best.hits[..],
+        false => best.hits.get(federation.window.ranks(usize::MAX).start..).unwrap_or_default(),
+    };
+    let total = answers.iter().map(|answer| answer.total).sum::<u64>().saturating_sub(best.repeats);
     let semantic_hits = match is_alone {
         true => first.semantic_hits.unwrap_or(0),
-        false => hits.iter().filter(|candidate| is_semantic(candidate.hit)).count() as u64,
+        false => hits.iter().filter(is_semantic).count() as u64,
     };
     let facets = by_index(federation, answers, total, is_alone);
     let merged = match federation.merge_facets {
@@ -73,7 +81,7 @@ pub fn merge(federation: &Federation, answers: &[FederatedAnswer]) -> Result<Opt
     let mut body = ObjectWriter::new(Vec::with_capacity(4096));
     for (key, text) in first.members() {
         match (key, federation.window) {
-            (b"hits", _) => write_hits(federation, &hits, body.key("hits"))?,
+            (b"hits", _) => write_hits(federation, hits, body.key("hits"))?,
             (b"estimatedTotalHits", _) => body.value("estimatedTotalHits", &total),
             (b"totalHits", _) => body.value("totalHits", &total),
             (b"offset", Window::OffsetLimit { offset, .. }) => body.value("offset", &offset),
@@ -99,87 +107,50 @@ pub fn merge(federation: &Federation, answers: &[FederatedAnswer]) -> Result<Opt
     Ok(Some(body.finish()))
 }
 
-fn is_semantic(hit: &FederatedHit) -> bool {
-    hit.rank.as_ref().is_some_and(|rank| rank.key.is_semantic())
+fn is_semantic(candidate: &&Candidate) -> bool {
+    candidate.rank().is_some_and(|rank| rank.key.is_semantic())
 }
 
-/// The hits to return, and how many of all repeat a distinct value that another node has counted too.
-fn best<'a>(federation: &Federation, answers: &'a [FederatedAnswer]) -> (Vec<Candidate<'a>>, u64) {
-    let ranks = federation.window.ranks(usize::MAX);
+/// The first hits up to the last one to return, and how many of all repeat a distinct value that another node has
+/// counted too.
+fn best<'a>(federation: &Federation, answers: &'a [FederatedAnswer]) -> Merged<Candidate<'a>> {
+    let needed = federation.window.ranks(usize::MAX).end;
     let mut repeats = 0;
     let mut by_index: BTreeMap<&str, (usize, Vec<Vec<Candidate>>)> = BTreeMap::new();
     for (place, query) in federation.queries.iter().enumerate() {
+        let weight = query.weight;
         let of_query = |answer: &'a FederatedAnswer| {
-            let hits = answer.hits.iter().filter(|hit| hit.query == place);
-            hits.map(|hit| Candidate::new(answer, hit, query.weight)).collect::<Vec<_>>()
+            let hits = answer.hits.iter().filter(move |hit| hit.query == place);
+            hits.map(move |hit| Candidate { answer, hit, weight })
         };
         let halves = query.search.query.halves();
-        let merged =
-            merged(answers.iter().map(of_query).collect(), |a, b| match (&a.hit.rank, &b.hit.rank) {
-                (Some(a), Some(b)) => match halves {
-                    Some(halves) => precedes_in_halves(a, b, halves),
-                    None => precedes(a, b),
-                },
-                _ => false,
-            });
-        let mut distinct = Distinct::default();
-        let hits = match query.search.query.distinct {
-            Some(_) => merged.filter(|candidate| distinct.lets_through(candidate)).collect(),
-            None => merged.collect(),
+        let is_before = |a: Candidate, b: Candidate| match (a.rank(), b.rank()) {
+            (Some(a), Some(b)) => match halves {
+                Some(halves) => precedes_in_halves(a, b, halves),
+                None => precedes(a, b),
+            },
+            _ => false,
         };
-        repeats += distinct.repeats;
+        let is_distinct = query.search.query.distinct.is_some();
+        let of_repeats = if is_distinct { Repeats::Counted } else { Repeats::Stay };
+        let needed = needed.min(query.search.facts.max_total_hits);
+        let merged = ranking::merge(answers.iter().map(of_query), needed, of_repeats, is_before);
+        repeats += merged.repeats;
         let index = by_index.entry(&query.search.index).or_default();
-        index.0 = query.search.facts.max_total_hits;
-        index.1.push(hits);
+        index.0 = needed;
+        index.1.push(merged.hits);
     }
-    let mut lists = Vec::with_capacity(by_index.len());
-    for (max_total_hits, queries) in by_index.into_values() {
-        let mut distinct = Distinct::default();
-        let hits = merged(queries, |a, b| a.precedes(b));
-        let hits = hits.filter(|candidate| federation.distinct.is_none() || distinct.lets_through(candidate));
-        lists.push(hits.take(ranks.end.min(max_total_hits)).collect());
-        repeats += distinct.repeats;
-    }
-    let mut distinct = Distinct::default();
-    let hits = merged(lists, |a, b| a.precedes(b));
-    let hits: Vec<Candidate> =
-        hits.filter(|candidate| federation.distinct.is_none() || distinct.lets_through(candidate)).collect();
-    let window = hits.into_iter().skip(ranks.start).take(ranks.len()).collect();
-    (window, repeats + distinct.repeats)
-}
-
-/// Lets each value through once.
-#[derive(Default)]
-struct Distinct<'a> {
-    seen: HashSet<&'a DistinctValue>,
-    repeats: u64,
-}
-
-impl<'a> Distinct<'a> {
-    fn lets_through(&mut self, candidate: &Candidate<'a>) -> bool {
-        let values = candidate.distinct();
-        if values.iter().any(|value| self.seen.contains(value)) {
-            self.repeats += 1;
-            return false;
-        }
-        self.seen.extend(values);
-        true
-    }
-}
-
-/// One list of several that are in order; of equal hits those of the first list come first.
-fn merged<'a>(
-    lists: Vec<Vec<Candidate<'a>>>,
-    precedes: impl Fn(&Candidate, &Candidate) -> bool,
-) -> impl Iterator<Item = Candidate<'a>> {
-    let mut queues: Vec<_> = lists.into_iter().map(|list| list.into_iter().peekable()).collect();
-    std::iter::from_fn(move || {
-        let heads = queues.iter_mut().enumerate();
-        let heads = heads.filter_map(|(place, queue)| queue.peek().map(|head| (place, head)));
-        let best = heads.reduce(|best, next| if precedes(next.1, best.1) { next } else { best });
-        let place = best.map(|(place, _)| place)?;
-        queues.get_mut(place).and_then(Iterator::next)
-    })
+    let mut merge = |lists: &[Vec<Candidate<'a>>], needed, of_repeats| {
+        let of_repeats = if federation.distinct.is_some() { of_repeats } else { Repeats::Stay };
+        let lists = lists.iter().map(|list| list.iter().copied());
+        let merged = ranking::merge(lists, needed, of_repeats, Candidate::precedes);
+        repeats += merged.repeats;
+        merged.hits
+    };
+    let lists: Vec<_> =
+        by_index.into_values().map(|(needed, queries)| merge(&queries, needed, Repeats::LeftOut)).collect();
+    let hits = merge(&lists, needed, Repeats::Counted);
+    Merged { hits, repeats }
 }
 
 fn write_hits(federation: &Federation, hits: &[Candidate], out: &mut Vec<u8>) -> Result<(), NotJson> {
@@ -216,7 +187,7 @@ fn by_index(
             [node] if is_alone => facets::cut(&node.distribution, facts),
             _ => {
                 let distributions: Vec<&Distribution> = nodes.iter().map(|node| &node.distribution).collect();
-                facets::merge(&distributions, &stats, candidates, facts)
+                facets::merge(&distributions, &stats, candidates, facts, None)
             }
         };
         (name.clone(), IndexFacets { distribution, stats })

@@ -6,15 +6,18 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use twox_hash::XxHash64;
 
+use crate::error::ApiError;
 use crate::fan_out::{Share, Unreadable};
 use crate::json::NotJson;
 use crate::routing::Routing;
+use crate::search::facets;
 use crate::search::federated::FederatedAnswer;
 use crate::search::federated_merge;
 use crate::search::hit::Reading;
 use crate::search::index_search::IndexSearch;
 use crate::search::multi::take_index_uid;
 use crate::search::query::{Window, read_window};
+use crate::table::IndexFacts;
 
 /// Several searches with one list of hits.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Federation {
     pub merge_facets: Option<MergeFacets>,
     /// The searches.
     pub queries: Vec<FederatedQuery>,
+    /// An index, and a facet of it that Meilisearch refuses and nodes might give.
+    unfilterable_facet: Option<(String, String)>,
 }
 
 /// `mergeFacets`
@@ -124,7 +129,30 @@ impl Federation {
             }
             queries.iter_mut().for_each(|query| query.search.query.set_distinct(distinct));
         }
-        Ok(Federation { options, window, distinct, merge_facets, queries })
+        let mut federation =
+            Federation { options, window, distinct, merge_facets, queries, unfilterable_facet: None };
+        federation.unfilterable_facet = federation.take_unfilterable();
+        Ok(federation)
+    }
+
+    fn take_unfilterable(&mut self) -> Option<(String, String)> {
+        let facts: BTreeMap<String, IndexFacts> =
+            self.indexes().into_iter().map(|(index, search)| (index.into(), search.facts.clone())).collect();
+        let by_index = self.options.get_mut("facetsByIndex")?;
+        let taken = facts.into_iter().filter_map(|(index, facts)| {
+            let facet = facets::take_unfilterable(by_index.get_mut(&index), &facts)?;
+            Some((index, facet))
+        });
+        // All are taken.
+        taken.collect::<Vec<_>>().into_iter().next()
+    }
+
+    /// What Meilisearch refuses and nodes might not.
+    pub fn refusal(&self) -> Option<ApiError> {
+        let (index, facet) = self.unfilterable_facet.as_ref()?;
+        let place = self.queries.iter().position(|query| query.search.index == *index)?;
+        let place = format!("Inside `.queries[{place}]`: Inside `.federation.facetsByIndex.{index}`: ");
+        Some(facets::unfilterable(facet, &place))
     }
 
     /// Chooses replicas: the same for all pages.

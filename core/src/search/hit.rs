@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::json::{self, Cursor, Member, NotJson, ObjectWriter};
-use crate::search::rank::RankKey;
-use crate::search::values::{self, ScoreValue};
+use crate::search::rank::{RankKey, Rule};
+use crate::search::values;
 use crate::tag::TAG_FIELD;
 
 const SCORE: &[u8] = b"_rankingScore";
@@ -33,7 +33,7 @@ pub struct HitRank {
     /// `_rankingScore`.
     pub score: f64,
     /// What to compare with hits of other searches; empty if they are not compared.
-    pub values: Vec<ScoreValue>,
+    pub values: Vec<Rule>,
     /// The values of the distinct attribute, if one was named.
     pub distinct: Vec<DistinctValue>,
 }
@@ -72,14 +72,15 @@ pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson
         Ok(())
     })?;
     let score = score.ok_or(NotJson)?;
-    let key = match reading.by_details {
+    let detailed = match reading.by_details || reading.by_values {
         true => RankKey::from_details(details.ok_or(NotJson)?)?,
         false => RankKey::Score(score),
     };
-    let values = match reading.by_values {
-        true => values::read(details.ok_or(NotJson)?, score)?,
-        false => Vec::new(),
+    let values = match &detailed {
+        RankKey::Rules(rules) if reading.by_values => values::of_rules(rules, score),
+        _ => Vec::new(),
     };
+    let key = if reading.by_details { detailed } else { RankKey::Score(score) };
     Ok(HitRank { key, score, values, distinct })
 }
 

@@ -1,7 +1,5 @@
 //! Merging the answers of several nodes into the one that a single node would give.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 
 use crate::json::{NotJson, ObjectWriter};
@@ -10,6 +8,7 @@ use crate::search::facets::{self, Distribution, Stats};
 use crate::search::hit::HitRank;
 use crate::search::index_search::Found;
 use crate::search::query::{Halves, SearchQuery, Window};
+use crate::search::ranking::{self, Ranked, Repeats};
 use crate::search::values::compare_halves;
 use crate::table::IndexFacts;
 
@@ -32,7 +31,7 @@ pub fn merge(query: &SearchQuery, facts: &IndexFacts, found: &[Found]) -> Result
         true => std::mem::take(&mut best.hits),
         false => best.hits.drain(..).skip(ranks.start).collect(),
     };
-    let is_semantic = |(_, hit): &&Located| hit.rank.as_ref().is_some_and(|rank| rank.key.is_semantic());
+    let is_semantic = |hit: &&Located| hit.rank().is_some_and(|rank| rank.key.is_semantic());
     let semantic_hits = match is_alone {
         true => first.semantic_hits.unwrap_or(0),
         false => hits.iter().filter(is_semantic).count() as u64,
@@ -45,8 +44,9 @@ pub fn merge(query: &SearchQuery, facts: &IndexFacts, found: &[Found]) -> Result
         _ => best.repeats,
     };
     let total = sum.saturating_sub(repeats);
-    let totals = Totals { total, semantic_hits, answers: &best.answers, is_alone, query, facts };
-    let size = hits.iter().map(|(answer, hit)| answer.hit_text(hit).len()).sum::<usize>() + 512;
+    let totals =
+        Totals { total, semantic_hits, answers: &best.answers, distributions, is_alone, query, facts };
+    let size = hits.iter().map(|Located { answer, hit }| answer.hit_text(hit).len()).sum::<usize>() + 512;
     let mut body = ObjectWriter::new(Vec::with_capacity(size));
     for (key, text) in first.members() {
         match key {
@@ -60,7 +60,17 @@ pub fn merge(query: &SearchQuery, facts: &IndexFacts, found: &[Found]) -> Result
 }
 
 /// A hit, and the answer that it is in.
-type Located<'a> = (&'a NodeAnswer, &'a RankedHit);
+#[derive(Clone, Copy)]
+struct Located<'a> {
+    answer: &'a NodeAnswer,
+    hit: &'a RankedHit,
+}
+
+impl<'a> Ranked<'a> for Located<'a> {
+    fn rank(self) -> Option<&'a HitRank> {
+        self.hit.rank.as_ref()
+    }
+}
 
 /// The best hits over several answers.
 struct Best<'a> {
@@ -75,94 +85,47 @@ struct Best<'a> {
 
 impl<'a> Best<'a> {
     fn of_one(answer: &'a NodeAnswer) -> Best<'a> {
-        let hits = answer.hits().iter().map(|hit| (answer, hit)).collect();
+        let hits = answer.hits().iter().map(|hit| Located { answer, hit }).collect();
         Best { hits, repeats: 0, answers: vec![answer], by_words_alone: false }
     }
 
     /// The first `needed` hits of a search.
     fn of_search(query: &SearchQuery, found: &'a [Found], needed: usize) -> Best<'a> {
         let answers: Vec<&NodeAnswer> = found.iter().map(|found| &found.answer).collect();
-        let distinct = query.distinct.is_some();
+        let repeats = if query.distinct.is_some() { Repeats::Counted } else { Repeats::Stay };
         let Some(halves) = query.halves() else {
-            return Best::new(answers, needed, distinct, precedes);
+            return Best::new(answers, needed, repeats, precedes);
         };
         let keywords = found.iter().filter_map(|found| found.keywords.as_ref()).collect();
-        let by_words = Best::new(keywords, needed, distinct, precedes);
+        let by_words = Best::new(keywords, needed, repeats, precedes);
         if by_words.is_good_enough(needed, halves) {
             return Best { by_words_alone: true, ..by_words };
         }
-        Best::new(answers, needed, distinct, |a, b| precedes_in_halves(a, b, halves))
+        Best::new(answers, needed, repeats, |a, b| precedes_in_halves(a, b, halves))
     }
 
-    /// The first `needed` hits over all answers. Each is in order already; equal hits keep the answers' order. Those that
-    /// are pinned to a place have it in the whole list.
+    /// The first `needed` hits over all answers.
     fn new(
         answers: Vec<&'a NodeAnswer>,
         needed: usize,
-        distinct: bool,
+        repeats: Repeats,
         precedes: impl Fn(&HitRank, &HitRank) -> bool,
     ) -> Best<'a> {
-        let mut best = Vec::with_capacity(needed.min(1024));
-        let mut seen = HashSet::new();
-        let mut repeats = 0;
-        let ranked =
-            |answer: &'a NodeAnswer| answer.hits().iter().filter(|hit| pin(hit).is_none()).peekable();
-        let mut queues: Vec<_> = answers.iter().map(|answer| (*answer, ranked(answer))).collect();
-        while best.len() < needed || distinct {
-            let heads = queues.iter_mut().filter_map(|(answer, hits)| {
-                let hit = hits.peek().copied()?;
-                Some((*answer, hits, hit))
-            });
-            let is_before = |a: &RankedHit, b: &RankedHit| match (&a.rank, &b.rank) {
+        let lists =
+            answers.iter().map(|&answer| answer.hits().iter().map(move |hit| Located { answer, hit }));
+        let merged =
+            ranking::merge(lists, needed, repeats, |a: Located, b: Located| match (a.rank(), b.rank()) {
                 (Some(a), Some(b)) => precedes(a, b),
                 _ => false,
-            };
-            let Some((answer, hits, hit)) =
-                heads.reduce(|best, next| if is_before(next.2, best.2) { next } else { best })
-            else {
-                break;
-            };
-            hits.next();
-            if distinct && let Some(rank) = &hit.rank {
-                if rank.distinct.iter().any(|value| seen.contains(value)) {
-                    repeats += 1;
-                    continue;
-                }
-                seen.extend(&rank.distinct);
-            }
-            if best.len() < needed {
-                best.push((answer, hit));
-            }
-        }
-        for (place, pinned) in pins(&answers) {
-            best.insert(place.min(best.len()), pinned);
-        }
-        best.truncate(needed);
-        Best { hits: best, repeats, answers, by_words_alone: false }
+            });
+        Best { hits: merged.hits, repeats: merged.repeats, answers, by_words_alone: false }
     }
 
     fn is_good_enough(&self, needed: usize, halves: Halves) -> bool {
-        let is_good = |(_, hit): &Located| {
-            hit.rank.as_ref().is_some_and(|rank| rank.score * halves.keyword >= GOOD_ENOUGH)
-        };
+        let is_good =
+            |hit: &Located| hit.rank().is_some_and(|rank| rank.score * halves.keyword >= GOOD_ENOUGH);
         self.hits.len() >= needed && self.hits.iter().all(is_good)
     }
-}
-
-/// The place that a search rule pins a hit to.
-fn pin(hit: &RankedHit) -> Option<usize> {
-    hit.rank.as_ref()?.key.pin()
-}
-
-/// The hits that are pinned to a place, by place.
-fn pins<'a>(answers: &[&'a NodeAnswer]) -> Vec<(usize, Located<'a>)> {
-    let of_answer = |answer: &&'a NodeAnswer| {
-        let answer = *answer;
-        answer.hits().iter().filter_map(move |hit| Some((pin(hit)?, (answer, hit))))
-    };
-    let mut pins: Vec<_> = answers.iter().flat_map(of_answer).collect();
-    pins.sort_by_key(|(place, _)| *place);
-    pins
 }
 
 /// Whether the first of two hits of one search comes before the second.
@@ -188,7 +151,7 @@ fn write_hits(
     let view = query.hit_view(facts);
     let mut text = std::mem::take(out);
     text.push(b'[');
-    for (place, (answer, hit)) in hits.iter().enumerate() {
+    for (place, Located { answer, hit }) in hits.iter().enumerate() {
         if place > 0 {
             text.push(b',');
         }
@@ -204,6 +167,7 @@ struct Totals<'a> {
     total: u64,
     semantic_hits: u64,
     answers: &'a [&'a NodeAnswer],
+    distributions: Vec<&'a Distribution>,
     is_alone: bool,
     query: &'a SearchQuery,
     facts: &'a IndexFacts,
@@ -243,14 +207,14 @@ impl Totals<'_> {
     }
 
     fn distribution(&self) -> Option<Distribution> {
-        let nodes: Vec<&Distribution> =
-            self.answers.iter().filter_map(|answer| answer.facets.as_ref()).collect();
         let candidates = self.answers.iter().map(|answer| answer.total).sum();
-        match nodes[..] {
+        match self.distributions[..] {
             [] => None,
             [node] if self.is_alone => Some(facets::cut(node, self.facts)),
             _ => {
-                let mut merged = facets::merge(&nodes, &self.stats(), candidates, self.facts);
+                let distinct = self.query.distinct_of_counts();
+                let mut merged =
+                    facets::merge(&self.distributions, &self.stats(), candidates, self.facts, distinct);
                 merged.retain(|facet, _| self.shows(facet));
                 Some(merged)
             }
@@ -355,7 +319,7 @@ mod tests {
 
     #[test]
     fn where_the_total_is_exact_the_distinct_values_are_counted_as_a_facet_that_does_not_show() {
-        let facts = IndexFacts::default();
+        let facts = IndexFacts { has_filterable_attributes: true, ..IndexFacts::default() };
         let query = query(json!({"hitsPerPage": 1, "distinct": "d", "facets": ["e"]}), &facts);
         let asked = query.body_for_node(None, &facts);
         assert_eq!((&asked["hitsPerPage"], &asked["facets"]), (&json!(1), &json!(["e", "d"])));

@@ -14,6 +14,7 @@ pub mod neighbours;
 pub mod query;
 pub mod question;
 pub mod rank;
+pub mod ranking;
 pub mod similar;
 pub mod url;
 pub mod values;

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 use twox_hash::XxHash64;
 
-use crate::error::is_index_uid;
+use crate::error::{ApiError, is_index_uid};
 use crate::fan_out::{Conclusion, NodeBody, Question, Request, Share, Unreadable};
 use crate::json::{NotJson, ObjectWriter};
 use crate::routing::Routing;
+use crate::search::facets;
 use crate::search::federated::FederatedAnswer;
 use crate::search::federation::Federation;
 use crate::search::index_search::{Found, IndexSearch, multi_search_body, results};
@@ -55,6 +56,13 @@ impl Separate {
     fn seed(&self) -> u64 {
         let seeds = self.searches.iter().flat_map(|search| search.query.seed().to_le_bytes());
         XxHash64::oneshot(0, &seeds.collect::<Vec<u8>>())
+    }
+
+    /// What Meilisearch refuses and nodes might not.
+    fn refusal(&self) -> Option<ApiError> {
+        let facets = self.searches.iter().map(|search| search.query.unfilterable_facet.as_ref());
+        let (place, facet) = facets.enumerate().find_map(|(place, facet)| Some((place, facet?)))?;
+        Some(facets::unfilterable(facet, &format!("Inside `.queries[{place}]`: ")))
     }
 
     fn read(&self, share: &Share, body: &[u8]) -> Result<Vec<Found>, NotJson> {
@@ -161,6 +169,13 @@ impl Question for MultiSearch {
     }
 
     fn conclude(self, parts: Vec<(Share, MultiAnswer)>) -> Result<Conclusion<MultiSearch>, NotJson> {
+        let refusal = match &self {
+            MultiSearch::Separate(separate) => separate.refusal(),
+            MultiSearch::Federated(federation) => federation.refusal(),
+        };
+        if let Some(error) = refusal {
+            return Ok(Conclusion::Error(error));
+        }
         let (mut by_search, mut federated) = (Vec::new(), Vec::new());
         for (_, part) in parts {
             match part {

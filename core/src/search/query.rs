@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use twox_hash::XxHash64;
 
 use crate::fan_out::Unreadable;
+use crate::search::facets;
 use crate::search::hit::HitView;
 use crate::shard_set::ShardSet;
 use crate::table::IndexFacts;
@@ -69,6 +70,8 @@ pub struct SearchQuery {
     pub distinct: Option<String>,
     /// Whether nodes give the distinct attribute as a facet.
     distinct_is_facet: bool,
+    /// A facet that Meilisearch refuses and nodes might give.
+    pub unfilterable_facet: Option<String>,
     shows_score: bool,
     shows_details: bool,
     /// Whether the score alone does not order the hits.
@@ -108,11 +111,13 @@ impl SearchQuery {
             limit_to_displayed(&mut body, displayed)?;
         }
         strings(body.get("attributesToRetrieve"))?;
+        let unfilterable_facet = facets::take_unfilterable(body.get_mut("facets"), facts);
         Ok(SearchQuery {
             body,
             window,
             distinct,
             distinct_is_facet,
+            unfilterable_facet,
             shows_score,
             shows_details,
             ranks_by_details: sorts || uses_vectors || has_custom_rule || facts.has_pins,
@@ -186,11 +191,15 @@ impl SearchQuery {
         body
     }
 
+    /// The distinct attribute, where nodes count one document for each of its values: where the total is to be exact.
+    pub fn distinct_of_counts(&self) -> Option<&str> {
+        self.distinct.as_deref().filter(|_| matches!(self.window, Window::Page { .. }))
+    }
+
     /// The distinct attribute, where its values are counted over all nodes as those of a facet: where the total is to
     /// be exact.
     pub fn counted_distinct(&self) -> Option<&str> {
-        let is_exact = matches!(self.window, Window::Page { .. });
-        self.distinct.as_deref().filter(|_| is_exact && self.distinct_is_facet)
+        self.distinct_of_counts().filter(|_| self.distinct_is_facet)
     }
 
     /// That facet, if the client did not ask for it.

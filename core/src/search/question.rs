@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::fan_out::{Conclusion, NodeBody, Question, Request, Share, Unreadable};
 use crate::json::NotJson;
 use crate::routing::Routing;
+use crate::search::facets;
 use crate::search::index_search::{Found, IndexSearch, multi_search_body, results};
 use crate::search::url;
 
@@ -59,6 +60,9 @@ impl Question for Search {
     }
 
     fn conclude(self, parts: Vec<(Share, Found)>) -> Result<Conclusion<Search>, NotJson> {
+        if let Some(facet) = &self.search.query.unfilterable_facet {
+            return Ok(Conclusion::Error(facets::unfilterable(facet, "")));
+        }
         let found: Vec<Found> = parts.into_iter().map(|(_, found)| found).collect();
         self.search.merge(&found).map(Conclusion::Answer)
     }

@@ -21,8 +21,13 @@ pub enum RankKey {
 /// What one ranking rule says of a hit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
-    /// Larger is better.
-    Score(f64),
+    /// As a fraction of the rule's best: larger is better.
+    Score {
+        /// From 0 to 1.
+        score: f64,
+        /// How many ranks the rule has.
+        ranks: f64,
+    },
     /// Of vectors: larger is better. `None` for a document without one.
     Similarity(Option<f64>),
     /// The value of a sort, or of a custom ranking rule.
@@ -44,6 +49,7 @@ pub enum Rule {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Detail {
     #[serde(default)]
     order: u64,
@@ -52,6 +58,11 @@ struct Detail {
     distance: Option<f64>,
     value: Option<Value>,
     position: Option<usize>,
+    matching_words: Option<f64>,
+    max_matching_words: Option<f64>,
+    max_typo_count: Option<f64>,
+    attribute_ranking_order_score: Option<f64>,
+    query_word_distance_score: Option<f64>,
 }
 
 impl RankKey {
@@ -60,48 +71,65 @@ impl RankKey {
     /// # Errors
     /// [`json::NotJson`] if they are not what Meilisearch writes.
     pub fn from_details(details: &[u8]) -> Result<RankKey, json::NotJson> {
-        let mut rules: Vec<(u64, Rule)> = Vec::with_capacity(8);
+        let mut rules: Vec<(String, Detail)> = Vec::with_capacity(8);
         let mut failed = false;
-        let mut pin = None;
-        json::for_each_member(details, |member| match read_rule(member) {
-            _ if member.key == b"pin" => pin = read_position(member.value),
-            Some(rule) => rules.push(rule),
-            None => failed = true,
+        json::for_each_member(details, |member| match serde_json::from_slice(member.value) {
+            Ok(detail) => rules.push((String::from_utf8_lossy(member.key).into_owned(), detail)),
+            Err(_) => failed = true,
         })?;
         if failed {
             return Err(json::NotJson);
         }
-        if let Some(position) = pin {
-            return Ok(RankKey::Pin(position));
+        if let Some((_, Detail { position: Some(place), .. })) = rules.iter().find(|(name, _)| name == "pin")
+        {
+            return Ok(RankKey::Pin(*place));
         }
-        rules.sort_by_key(|(order, _)| *order);
-        Ok(RankKey::Rules(rules.into_iter().map(|(_, rule)| rule).collect()))
+        rules.sort_by_key(|(_, detail)| detail.order);
+        // Of the words that are left each may be as far as 3 from the one before, and as far as 10 from its place.
+        let left = |(name, detail): &(String, Detail)| detail.matching_words.filter(|_| name == "words");
+        let words = rules.iter().find_map(left).unwrap_or(1.0).max(1.0);
+        Ok(RankKey::Rules(rules.into_iter().map(|(name, detail)| rule(&name, detail, words)).collect()))
     }
 }
 
-fn read_position(pin: &[u8]) -> Option<usize> {
-    serde_json::from_slice::<Detail>(pin).ok()?.position
+fn rule(name: &str, detail: Detail, words: f64) -> Rule {
+    match (direction(name), detail) {
+        (Some(ascending), Detail { distance, .. }) if name.starts_with("_geoPoint(") => {
+            Rule::Distance { distance, ascending }
+        }
+        (Some(ascending), Detail { value, .. }) => Rule::Sort { value: value.unwrap_or_default(), ascending },
+        (None, detail @ Detail { score: Some(score), .. }) => {
+            Rule::Score { score, ranks: ranks(name, &detail, words) }
+        }
+        (None, Detail { similarity, .. }) if name == "vectorSort" => Rule::Similarity(similarity),
+        // There was no time left for this rule and those after it.
+        (None, _) if name == "skipped" => Rule::Score { score: 0.0, ranks: 1.0 },
+        (None, _) => Rule::Unknown,
+    }
 }
 
-fn read_rule(member: json::Member) -> Option<(u64, Rule)> {
-    let detail: Detail = serde_json::from_slice(member.value).ok()?;
-    let key = String::from_utf8_lossy(member.key);
-    let rule = match (direction(&key), detail) {
-        (Some(ascending), detail) if key.starts_with("_geoPoint(") => {
-            (detail.order, Rule::Distance { distance: detail.distance, ascending })
-        }
-        (Some(ascending), detail) => {
-            (detail.order, Rule::Sort { value: detail.value.unwrap_or(Value::Null), ascending })
-        }
-        (None, Detail { order, score: Some(score), .. }) => (order, Rule::Score(score)),
-        (None, Detail { order, similarity, .. }) if key == "vectorSort" => {
-            (order, Rule::Similarity(similarity))
-        }
-        // There was no time left for this rule and those after it.
-        (None, Detail { order, .. }) if key == "skipped" => (order, Rule::Score(0.0)),
-        (None, Detail { order, .. }) => (order, Rule::Unknown),
+/// How many ranks a rule has.
+fn ranks(rule: &str, detail: &Detail, words: f64) -> f64 {
+    let ranks = match rule {
+        "words" => detail.max_matching_words.unwrap_or(1.0),
+        "typo" => detail.max_typo_count.unwrap_or(0.0) + 1.0,
+        "proximity" => 3.0 * (words - 1.0) + 1.0,
+        "attribute" => attribute_ranks(detail) * (10.0 * words + 1.0),
+        "wordPosition" => 10.0 * words + 1.0,
+        "exactness" => 3.0 * detail.max_matching_words.map_or(1.0, |words| words + 1.0),
+        _ => 1.0,
     };
-    Some(rule)
+    ranks.max(1.0)
+}
+
+/// How many ranks the order of attributes has, as far as it takes part in the score of the `attribute` rule.
+fn attribute_ranks(detail: &Detail) -> f64 {
+    let (Some(score), Some(attribute), Some(position)) =
+        (detail.score, detail.attribute_ranking_order_score, detail.query_word_distance_score)
+    else {
+        return 1.0;
+    };
+    if position < 1.0 && attribute > score { ((1.0 - position) / (attribute - score)).round() } else { 1.0 }
 }
 
 /// Whether a rule sorts ascending; `None` if it doesn't sort by a value.
@@ -149,7 +177,7 @@ impl RankKey {
 impl Rule {
     fn compare(&self, other: &Rule) -> Ordering {
         match (self, other) {
-            (Rule::Score(a), Rule::Score(b)) => b.total_cmp(a),
+            (Rule::Score { score: a, .. }, Rule::Score { score: b, .. }) => b.total_cmp(a),
             (Rule::Sort { value: a, ascending }, Rule::Sort { value: b, .. }) => {
                 compare_values(a, b, *ascending)
             }

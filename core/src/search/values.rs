@@ -5,142 +5,40 @@
 
 use std::cmp::Ordering;
 
-use serde::Deserialize;
-use serde_json::Value;
+use crate::search::rank::{Rule, compare_distances, compare_values};
 
-use crate::json::{self, NotJson};
-use crate::search::rank::{compare_distances, compare_values, direction};
-
-/// One of the values of a hit, the weightiest first.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ScoreValue {
-    /// Of ranking rules that follow one another: from 0 to 1.
-    Score(f64),
-    /// Of vectors: from 0 to 1.
-    Similarity(f64),
-    /// Of a sort, or of a custom ranking rule.
-    Sort {
-        /// Number, string or null.
-        value: Value,
-        /// Whether smaller is better.
-        ascending: bool,
-    },
-    /// To a point, in metres; `None` for a document without a place.
-    Distance {
-        /// In metres.
-        distance: Option<f64>,
-        /// Whether nearer is better.
-        ascending: bool,
-    },
-}
-
-/// The score of a ranking rule as a fraction of its worst.
-#[derive(Clone, Copy)]
-struct Rank {
-    score: f64,
-    /// How many ranks the rule has.
-    ranks: f64,
-}
-
-impl Rank {
-    /// The rank of two rules of which the second breaks the ties of the first.
-    fn then(self, inner: Rank) -> Rank {
-        Rank { score: self.score - (1.0 - inner.score) / self.ranks, ranks: self.ranks * inner.ranks }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Detail {
-    #[serde(default)]
-    order: u64,
-    score: Option<f64>,
-    similarity: Option<f64>,
-    distance: Option<f64>,
-    value: Option<Value>,
-    matching_words: Option<f64>,
-    max_matching_words: Option<f64>,
-    max_typo_count: Option<f64>,
-    attribute_ranking_order_score: Option<f64>,
-    query_word_distance_score: Option<f64>,
-}
-
-enum Part {
-    Rank(String, Detail),
-    Value(ScoreValue),
-}
-
-/// Reads the values out of a hit's `_rankingScoreDetails` and `_rankingScore`.
-///
-/// # Errors
-/// [`NotJson`] if the details are not what Meilisearch writes.
-pub fn read(details: &[u8], score: f64) -> Result<Vec<ScoreValue>, NotJson> {
-    let mut rules: Vec<(String, Detail)> = Vec::with_capacity(8);
-    let mut failed = false;
-    json::for_each_member(details, |member| match serde_json::from_slice(member.value) {
-        Ok(detail) => rules.push((String::from_utf8_lossy(member.key).into_owned(), detail)),
-        Err(_) => failed = true,
-    })?;
-    if failed {
-        return Err(NotJson);
-    }
-    rules.sort_by_key(|(_, detail)| detail.order);
-    // Of the words that are left each may be as far as 3 from the one before, and as far as 10 from its place.
-    let left = |(name, detail): &(String, Detail)| detail.matching_words.filter(|_| name == "words");
-    let words = rules.iter().find_map(left).unwrap_or(1.0).max(1.0);
-    let parts: Vec<Part> = rules.into_iter().map(|(name, detail)| part(name, detail)).collect();
-    let groups = parts.chunk_by(|a, b| matches!((a, b), (Part::Rank(..), Part::Rank(..))));
-    let scores = groups.clone().filter(|group| matches!(group.first(), Some(Part::Rank(..)))).count();
+/// The values of a hit, the weightiest first, each as a rule of its own. `rules` are those of its
+/// `_rankingScoreDetails`, `score` is its `_rankingScore`.
+pub fn of_rules(rules: &[Rule], score: f64) -> Vec<Rule> {
+    let known: Vec<&Rule> = rules.iter().filter(|rule| !matches!(rule, Rule::Unknown)).collect();
+    let is_score = |rule: &Rule| matches!(rule, Rule::Score { .. });
+    let groups = known.chunk_by(|a, b| is_score(a) && is_score(b));
+    let scores = groups.clone().filter(|group| group.first().is_some_and(|rule| is_score(rule))).count();
     let values = groups.filter_map(|group| match group {
-        [Part::Value(value)] => Some(value.clone()),
         // The ranking score knows of no other value, and is exact.
-        _ if scores == 1 => Some(ScoreValue::Score(score)),
-        ranks => {
-            let ranks = ranks.iter().filter_map(|part| match part {
-                Part::Rank(name, detail) => Some(rank(name, detail, words)),
-                Part::Value(_) => None,
-            });
-            ranks.reduce(Rank::then).map(|rank| ScoreValue::Score(rank.score))
-        }
+        [Rule::Score { .. }, ..] if scores == 1 => Some(Rule::Score { score, ranks: 1.0 }),
+        group => group.iter().copied().cloned().reduce(tie_broken_by),
     });
-    Ok(values.collect())
+    values.collect()
 }
 
-fn part(name: String, detail: Detail) -> Part {
-    match direction(&name) {
-        Some(ascending) if name.starts_with("_geoPoint(") => {
-            Part::Value(ScoreValue::Distance { distance: detail.distance, ascending })
+/// The one rule that two amount to of which the second breaks the ties of the first.
+fn tie_broken_by(outer: Rule, inner: Rule) -> Rule {
+    match (outer, inner) {
+        (Rule::Score { score, ranks }, Rule::Score { score: inner, ranks: inner_ranks }) => {
+            Rule::Score { score: score - (1.0 - inner) / ranks, ranks: ranks * inner_ranks }
         }
-        Some(ascending) => {
-            Part::Value(ScoreValue::Sort { value: detail.value.unwrap_or_default(), ascending })
-        }
-        None if name == "vectorSort" => Part::Value(ScoreValue::Similarity(detail.similarity.unwrap_or(0.0))),
-        None => Part::Rank(name, detail),
+        (outer, _) => outer,
     }
 }
 
-fn rank(name: &str, detail: &Detail, words: f64) -> Rank {
-    let score = detail.score.unwrap_or(0.0);
-    let ranks = match name {
-        "words" => detail.max_matching_words.unwrap_or(1.0),
-        "typo" => detail.max_typo_count.unwrap_or(0.0) + 1.0,
-        "proximity" => 3.0 * (words - 1.0) + 1.0,
-        "attribute" => attribute_ranks(detail) * (10.0 * words + 1.0),
-        "wordPosition" => 10.0 * words + 1.0,
-        "exactness" => 3.0 * detail.max_matching_words.map_or(1.0, |words| words + 1.0),
-        _ => 1.0,
-    };
-    Rank { score, ranks: ranks.max(1.0) }
-}
-
-/// How many ranks the order of attributes has, as far as it takes part in the score of the `attribute` rule.
-fn attribute_ranks(detail: &Detail) -> f64 {
-    let (Some(score), Some(attribute), Some(position)) =
-        (detail.score, detail.attribute_ranking_order_score, detail.query_word_distance_score)
-    else {
-        return 1.0;
-    };
-    if position < 1.0 && attribute > score { ((1.0 - position) / (attribute - score)).round() } else { 1.0 }
+/// What counts of a rule where hits are weighed against each other.
+fn number(rule: &Rule) -> Option<f64> {
+    match *rule {
+        Rule::Score { score, .. } => Some(score),
+        Rule::Similarity(similarity) => Some(similarity.unwrap_or(0.0)),
+        _ => None,
+    }
 }
 
 fn compare_numbers(a: f64, b: f64) -> Ordering {
@@ -149,11 +47,7 @@ fn compare_numbers(a: f64, b: f64) -> Ordering {
 
 /// Which of two hits of a hybrid search is better ([`Ordering::Greater`] for the first); each comes with the ratio by
 /// which its half of the search counts.
-pub fn compare_halves(a: (&[ScoreValue], f64), b: (&[ScoreValue], f64)) -> Ordering {
-    let number = |value: &ScoreValue| match *value {
-        ScoreValue::Score(score) | ScoreValue::Similarity(score) => Some(score),
-        _ => None,
-    };
+pub fn compare_halves(a: (&[Rule], f64), b: (&[Rule], f64)) -> Ordering {
     for (left, right) in a.0.iter().zip(b.0) {
         let order = match (number(left), number(right)) {
             (Some(left), Some(right)) => compare_numbers(left * a.1, right * b.1),
@@ -171,17 +65,17 @@ pub fn compare_halves(a: (&[ScoreValue], f64), b: (&[ScoreValue], f64)) -> Order
 }
 
 /// What a federated search compares of a hit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weighted {
+#[derive(Clone, Copy, Debug)]
+pub struct Weighted<'a> {
     /// Its values.
-    pub values: Vec<ScoreValue>,
+    pub values: &'a [Rule],
     /// The weight of its query.
     pub weight: f64,
     /// `_federation.weightedRankingScore`.
     pub score: f64,
 }
 
-impl Weighted {
+impl Weighted<'_> {
     /// Which of two hits is better: [`Ordering::Greater`] if this one is.
     pub fn compare(&self, other: &Weighted) -> Ordering {
         let (mut left, mut right) = (self.values.iter(), other.values.iter());
@@ -190,17 +84,9 @@ impl Weighted {
                 (Some(a), Some(b)) => (a, b),
                 (a, b) => return a.is_some().cmp(&b.is_some()),
             };
-            let order = match (a, b) {
-                (
-                    ScoreValue::Score(a) | ScoreValue::Similarity(a),
-                    ScoreValue::Score(b) | ScoreValue::Similarity(b),
-                ) => Some(compare_numbers(a * self.weight, b * other.weight)),
-                // Meilisearch takes the farther of two for the better here, whatever the direction.
-                (
-                    ScoreValue::Distance { distance: Some(a), ascending },
-                    ScoreValue::Distance { distance: Some(b), ascending: same },
-                ) if ascending == same => Some(compare_numbers(*a, *b)),
-                (a, b) => compare_like(a, b),
+            let order = match (number(a), number(b)) {
+                (Some(a), Some(b)) => Some(compare_numbers(a * self.weight, b * other.weight)),
+                _ => compare_federated(a, b),
             };
             match order {
                 Some(Ordering::Equal) => {}
@@ -212,9 +98,20 @@ impl Weighted {
     }
 }
 
+fn compare_federated(a: &Rule, b: &Rule) -> Option<Ordering> {
+    match (a, b) {
+        // Meilisearch takes the farther of two for the better here, whatever the direction.
+        (
+            Rule::Distance { distance: Some(a), ascending },
+            Rule::Distance { distance: Some(b), ascending: same },
+        ) if ascending == same => Some(compare_numbers(*a, *b)),
+        (a, b) => compare_like(a, b),
+    }
+}
+
 /// Which of two sorts or distances is better; `None` if they are not of one kind and direction.
-fn compare_like(a: &ScoreValue, b: &ScoreValue) -> Option<Ordering> {
-    use ScoreValue::{Distance, Sort};
+fn compare_like(a: &Rule, b: &Rule) -> Option<Ordering> {
+    use Rule::{Distance, Sort};
     match (a, b) {
         (Sort { value: a, ascending }, Sort { value: b, ascending: same }) if ascending == same => {
             Some(compare_values(a, b, *ascending).reverse())
@@ -230,18 +127,26 @@ fn compare_like(a: &ScoreValue, b: &ScoreValue) -> Option<Ordering> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::search::rank::RankKey;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn values(details: Value, score: f64) -> Vec<ScoreValue> {
-        read(details.to_string().as_bytes(), score).unwrap()
+    fn values(details: Value, score: f64) -> Vec<Rule> {
+        match RankKey::from_details(details.to_string().as_bytes()).unwrap() {
+            RankKey::Rules(rules) => of_rules(&rules, score),
+            key => panic!("{key:?}"),
+        }
     }
 
-    fn sorted(value: Value) -> ScoreValue {
-        ScoreValue::Sort { value, ascending: true }
+    fn scored(score: f64) -> Rule {
+        Rule::Score { score, ranks: 1.0 }
+    }
+
+    fn sorted(value: Value) -> Rule {
+        Rule::Sort { value, ascending: true }
     }
 
     #[test]
@@ -251,7 +156,7 @@ mod tests {
             "typo": {"order": 1, "typoCount": 1, "maxTypoCount": 2, "score": 2.0 / 3.0},
             "year:asc": {"order": 2, "value": 7},
         });
-        assert_eq!(values(details, 5.0 / 6.0), [ScoreValue::Score(5.0 / 6.0), sorted(json!(7))]);
+        assert_eq!(values(details, 5.0 / 6.0), [scored(5.0 / 6.0), sorted(json!(7))]);
     }
 
     #[test]
@@ -262,22 +167,26 @@ mod tests {
             "year:asc": {"order": 2, "value": 7},
             "exactness": {"order": 3, "matchType": "exactMatch", "score": 1.0},
         });
-        let expected = [ScoreValue::Score(0.5), sorted(json!(7)), ScoreValue::Score(1.0)];
+        let expected = [
+            Rule::Score { score: 0.5, ranks: 4.0 },
+            sorted(json!(7)),
+            Rule::Score { score: 1.0, ranks: 3.0 },
+        ];
         assert_eq!(values(details, 0.5), expected);
     }
 
     #[test]
     fn a_vector_is_its_similarity() {
         let details = json!({"vectorSort": {"order": 0, "similarity": 0.25}});
-        assert_eq!(values(details, 0.25), [ScoreValue::Similarity(0.25)]);
+        assert_eq!(values(details, 0.25), [Rule::Similarity(Some(0.25))]);
         let none = json!({"vectorSort": {"order": 0, "similarity": null}});
-        assert_eq!(values(none, 0.0), [ScoreValue::Similarity(0.0)]);
+        assert_eq!(values(none, 0.0), [Rule::Similarity(None)]);
     }
 
     #[test]
     fn halves_are_weighed_against_each_other() {
-        let keyword = [ScoreValue::Score(0.8)];
-        let semantic = [ScoreValue::Similarity(0.9)];
+        let keyword = [scored(0.8)];
+        let semantic = [Rule::Similarity(Some(0.9))];
         let order = |ratio: f64| compare_halves((&semantic, ratio), (&keyword, 1.0 - ratio));
         assert_eq!(order(0.5), Ordering::Greater);
         assert_eq!(order(0.4), Ordering::Less);
@@ -285,20 +194,20 @@ mod tests {
 
     #[test]
     fn weights_count_and_then_the_sort() {
-        let hit = |score: f64, weight: f64, year: u64| Weighted {
-            values: vec![ScoreValue::Score(score), sorted(json!(year))],
-            weight,
-            score: score * weight,
+        let compare = |a: (f64, f64, u64), b: (f64, f64, u64)| {
+            let values = [a, b].map(|(score, _, year)| [scored(score), sorted(json!(year))]);
+            let weighted = |(score, weight, _), values| Weighted { values, weight, score: score * weight };
+            weighted(a, &values[0]).compare(&weighted(b, &values[1]))
         };
-        assert_eq!(hit(0.5, 2.0, 9).compare(&hit(0.9, 1.0, 1)), Ordering::Greater);
-        assert_eq!(hit(0.5, 2.0, 9).compare(&hit(1.0, 1.0, 1)), Ordering::Less);
-        assert_eq!(hit(0.5, 1.0, 9).compare(&hit(0.5, 1.0, 9)), Ordering::Equal);
+        assert_eq!(compare((0.5, 2.0, 9), (0.9, 1.0, 1)), Ordering::Greater);
+        assert_eq!(compare((0.5, 2.0, 9), (1.0, 1.0, 1)), Ordering::Less);
+        assert_eq!(compare((0.5, 1.0, 9), (0.5, 1.0, 9)), Ordering::Equal);
     }
 
     #[test]
     fn a_hit_with_scores_is_before_one_without() {
-        let none = Weighted { values: Vec::new(), weight: 1.0, score: 1.0 };
-        let some = Weighted { values: vec![ScoreValue::Score(0.1)], weight: 1.0, score: 0.1 };
+        let none = Weighted { values: &[], weight: 1.0, score: 1.0 };
+        let some = Weighted { values: &[scored(0.1)], weight: 1.0, score: 0.1 };
         assert_eq!(some.compare(&none), Ordering::Greater);
         assert_eq!(none.compare(&some), Ordering::Less);
     }

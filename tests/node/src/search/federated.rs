@@ -244,7 +244,7 @@ pub fn search(queue: &Queue, queries: Vec<Query>, federation: Federation, contex
         if let Some(Some(patterns)) = federation.facets_by_index.get(uid) {
             let rtxn = index.read_txn()?;
             let of_index = facets::count(&index, &rtxn, patterns, candidates)
-                .map_err(|error| error.inside(&format!(".federation.facetsByIndex.{uid}")))?;
+                .map_err(|error| inside(first, error.inside(&format!(".federation.facetsByIndex.{uid}"))))?;
             let order = index.sort_facet_values_by(&rtxn)?;
             orders.extend(of_index.distribution.keys().map(|facet| (facet.clone(), order.get(facet))));
             facets_of.insert(uid.to_string(), of_index);

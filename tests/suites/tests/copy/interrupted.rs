@@ -110,3 +110,51 @@ async fn a_copy_waits_for_writes_that_are_under_way() {
     copy.await.unwrap();
     assert_eq!(nodes.assert_equal(&index, [0, 1]).await.len(), 10);
 }
+
+#[tokio::test]
+async fn a_copy_waits_for_what_the_nodes_have_still_to_do() {
+    let nodes = Nodes::start(2).await;
+    let index = nodes.index("queued", "id", json!({})).await;
+    for (node, ids) in [(0, 0..800), (1, 700..900)] {
+        for id in ids.step_by(100) {
+            let chunk = documents(id..id + 100);
+            nodes.client(node).index("queued").post_documents(&chunk).await.unwrap().ok().unwrap();
+        }
+    }
+    nodes.sync(&index, &all_shards()).await.unwrap();
+    assert_eq!(nodes.assert_equal(&index, [0, 1]).await.len(), 800);
+}
+
+/// A write that has come to the target only, when the copy has handled its document.
+#[tokio::test]
+async fn a_copy_looks_again_once_a_write_is_on_both_nodes() {
+    let nodes = Nodes::start(2).await;
+    let index = nodes.index("halfway", "id", json!({})).await;
+    nodes.add(0, &index, &documents(0..300)).await;
+    nodes.pace.set(Some(300.0));
+    let progress = Progress::default();
+    let shards = all_shards();
+    let copy = sync(nodes.context(), &index, &shards, &nodes.replicas[0], &nodes.replicas[1], &progress);
+    let write = async {
+        let begun = async || Ok(progress.now().documents_done > 0);
+        wait_until("the copy to begin", LONG, begun).await.unwrap();
+        let write = nodes.gates.pass("halfway").await;
+        let ids: Vec<u64> = (0..300).step_by(7).collect();
+        for node in [1, 0] {
+            let answer =
+                nodes.client(node).post("/indexes/halfway/documents/delete-batch", &ids).await.unwrap();
+            nodes.client(node).wait_for_success(&answer).await.unwrap();
+            if node == 1 {
+                let all = async || Ok(progress.now().documents_done == 300);
+                wait_until("the copy to have handled all", LONG, all).await.unwrap();
+                // Long enough for a copy that does not wait to look again.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        nodes.gates.leave(write);
+        ids.len()
+    };
+    let (copied, deleted) = tokio::time::timeout(LONG, async { tokio::join!(copy, write) }).await.unwrap();
+    copied.unwrap();
+    assert_eq!(nodes.assert_equal(&index, [0, 1]).await.len(), 300 - deleted);
+}

@@ -17,8 +17,9 @@ use crate::nodes::{LONG, Nodes, all_shards, documents, tag};
 pub const WRITERS: u64 = 3;
 const IDS: u64 = 300;
 
-/// Does what the filter does: passes the gate, sends to all nodes, and is registered once all have it.
-pub async fn write(nodes: &Nodes, index: &CopiedIndex, method: Method, path: &str, body: &Value) {
+/// Does what the filter does: passes the gate, sends to all nodes, and is registered once all have it. Returns the nodes'
+/// tasks.
+pub async fn write(nodes: &Nodes, index: &CopiedIndex, method: Method, path: &str, body: &Value) -> Vec<u64> {
     let pass = nodes.gates.pass(&index.uid).await;
     let path = format!("/indexes/{}{path}", index.uid);
     let sends = (0..nodes.replicas.len()).map(|node| {
@@ -26,15 +27,24 @@ pub async fn write(nodes: &Nodes, index: &CopiedIndex, method: Method, path: &st
         async move {
             // Each comes to the nodes in another order.
             sleep(Duration::from_millis(fastrand::u64(0..8))).await;
-            client.request(method, &path, body).await.unwrap().ok().unwrap();
+            let enqueued = client.request(method, &path, body).await.unwrap().ok().unwrap();
+            enqueued["taskUid"].as_u64().unwrap()
         }
     });
-    join_all(sends).await;
+    let tasks = join_all(sends).await;
     nodes.gates.leave(pass);
+    tasks
+}
+
+/// Waits until the nodes have done a write: clients that never wait would only make their queues longer.
+async fn wait_for(nodes: &Nodes, tasks: Vec<u64>) {
+    for (node, task) in tasks.into_iter().enumerate() {
+        nodes.client(node).wait_for_task(task).await.unwrap();
+    }
 }
 
 /// One write of some kind.
-async fn write_something(nodes: &Nodes, index: &CopiedIndex, writer: u64, round: u64) {
+async fn write_something(nodes: &Nodes, index: &CopiedIndex, writer: u64, round: u64) -> Vec<u64> {
     let some = || -> BTreeSet<u64> {
         (0..fastrand::u64(1..6)).map(|_| fastrand::u64(0..IDS) * WRITERS + writer).collect()
     };
@@ -50,7 +60,7 @@ async fn write_something(nodes: &Nodes, index: &CopiedIndex, writer: u64, round:
             (Method::POST, "/documents/delete", json!({ "filter": filter }))
         }
     };
-    write(nodes, index, method, path, &body).await;
+    write(nodes, index, method, path, &body).await
 }
 
 /// Clients write for as long as `work` takes. Returns how often they did.
@@ -63,8 +73,11 @@ pub async fn while_clients_write<T>(
     let writers = join_all((0..WRITERS).map(async |writer| {
         let mut rounds = 0;
         while !over.load(Relaxed) {
-            write_something(nodes, index, writer, rounds).await;
+            let tasks = write_something(nodes, index, writer, rounds).await;
             rounds += 1;
+            if rounds % 4 == 0 {
+                wait_for(nodes, tasks).await;
+            }
         }
         rounds
     }));
@@ -144,7 +157,8 @@ async fn deleted_documents_do_not_come_back() {
         let mut deleted = BTreeSet::new();
         while !over.load(Relaxed) && deleted.len() < 1400 {
             let ids: BTreeSet<u64> = (0..12).map(|_| fastrand::u64(0..1500)).collect();
-            write(&nodes, &index, Method::POST, "/documents/delete-batch", &json!(ids)).await;
+            let tasks = write(&nodes, &index, Method::POST, "/documents/delete-batch", &json!(ids)).await;
+            wait_for(&nodes, tasks).await;
             deleted.extend(ids);
         }
         deleted
@@ -174,7 +188,10 @@ async fn a_copy_ends_although_a_document_never_rests() {
         while !over.load(Relaxed) {
             round += 1;
             let whole = json!([{ "id": writer, TAG_FIELD: tag(writer), "round": round }]);
-            write(&nodes, &index, Method::POST, "/documents", &whole).await;
+            let tasks = write(&nodes, &index, Method::POST, "/documents", &whole).await;
+            if round % 4 == 0 {
+                wait_for(&nodes, tasks).await;
+            }
         }
     }));
     timeout(LONG, async { tokio::join!(copy, writers) }).await.unwrap();

@@ -1,10 +1,10 @@
 //! `/multi-search`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::search::films;
-use crate::step::{delete, post};
-use crate::trio::same;
+use crate::step::{delete, patch, post};
+use crate::trio::{only_on_a_real_server, same};
 
 #[tokio::test]
 async fn several_searches_come_back_one_by_one() {
@@ -71,6 +71,49 @@ async fn several_searches_are_merged() {
         post("/multi-search", json!({ "federation": {}, "queries": [{ "indexUid": "never_merged" }] })),
         delete("/indexes/merged_a"),
         delete("/indexes/merged_b"),
+    ]);
+    same(steps).await;
+}
+
+#[tokio::test]
+async fn pinned_documents_have_their_place_in_the_merged_list() {
+    if only_on_a_real_server("dynamic search rules") {
+        return;
+    }
+    let mut steps = vec![patch("/experimental-features", json!({ "dynamicSearchRules": true }))];
+    for (index, first) in [("pinned_a", 0), ("pinned_b", 1)] {
+        let films: Vec<Value> = (0..20)
+            .map(|id| json!({ "id": id, "year": first + 2 * id, "studio": (id * 7 + first) % 5 }))
+            .collect();
+        let settings = json!({ "sortableAttributes": ["year"], "filterableAttributes": ["studio"] });
+        steps.push(patch(format!("/indexes/{index}/settings"), settings));
+        steps.push(post(format!("/indexes/{index}/documents"), json!(films)));
+    }
+    let pin = |index: &str, id: &str, position: u32| json!({ "selector": { "indexUid": index, "id": id }, "action": { "type": "pin", "position": position } });
+    let rule = json!({
+        "conditions": { "query": { "isEmpty": true } },
+        "actions": [
+            pin("pinned_a", "17", 1), pin("pinned_a", "12", 3), pin("pinned_b", "13", 1), pin("pinned_b", "9", 30),
+        ],
+    });
+    steps.push(patch("/dynamic-search-rules/merged", rule));
+    let a = json!({ "indexUid": "pinned_a", "sort": ["year:asc"] });
+    let b = json!({ "indexUid": "pinned_b", "sort": ["year:asc"], "showRankingScoreDetails": true });
+    for (federation, queries) in [
+        (json!({ "limit": 8 }), json!([a, b])),
+        (json!({ "limit": 8, "offset": 2 }), json!([b, a])),
+        (json!({ "limit": 1, "offset": 1 }), json!([b, a])),
+        (json!({ "limit": 8 }), json!([a, a])),
+        (json!({ "page": 2, "hitsPerPage": 5 }), json!([b, a])),
+        (json!({ "limit": 100 }), json!([a, b])),
+    ] {
+        steps.push(post("/multi-search", json!({ "federation": federation, "queries": queries })));
+    }
+    steps.extend([
+        delete("/dynamic-search-rules/merged"),
+        delete("/indexes/pinned_a"),
+        delete("/indexes/pinned_b"),
+        patch("/experimental-features", json!({ "dynamicSearchRules": false })),
     ]);
     same(steps).await;
 }

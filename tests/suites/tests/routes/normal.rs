@@ -23,9 +23,9 @@ const PASSING: [&str; 17] = [
     "batchStrategy",
 ];
 
-/// Measurements that only some servers take, and what a cluster alone has to say: the dump of each node.
-const ADDED: [&str; 5] =
-    ["progressTrace", "writeChannelCongestion", "internalDatabaseSizes", "embedderRequests", "dumpUids"];
+/// Measurements that only some servers take.
+const ADDED: [&str; 4] =
+    ["progressTrace", "writeChannelCongestion", "internalDatabaseSizes", "embedderRequests"];
 
 /// The answer without what differs from run to run. What was there stays there, so that a missing field still shows.
 pub fn normal(value: Value) -> Value {

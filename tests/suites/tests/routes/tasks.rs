@@ -32,6 +32,28 @@ async fn tasks_are_listed_filtered_and_paged() {
 }
 
 #[tokio::test]
+async fn the_total_counts_tasks_that_a_key_does_not_see() {
+    const KEY: &str = "00000000-0000-4000-8000-00000000007a";
+    let listed = |path: &str| get(path).with_key(KEY);
+    same([
+        post("/indexes", json!({ "uid": "seen" })),
+        post("/indexes", json!({ "uid": "unseen" })),
+        post(
+            "/keys",
+            json!({ "uid": KEY, "actions": ["tasks.get"], "indexes": ["seen"], "expiresAt": null }),
+        ),
+        listed("/tasks?indexUids=seen"),
+        listed("/tasks?indexUids=unseen"),
+        listed("/tasks?indexUids=seen,unseen"),
+        listed("/batches?indexUids=seen,unseen"),
+        delete(format!("/keys/{KEY}")),
+        delete("/indexes/seen"),
+        delete("/indexes/unseen"),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn tasks_are_canceled_and_deleted() {
     same([
         post("/indexes", json!({ "uid": "forgotten" })),

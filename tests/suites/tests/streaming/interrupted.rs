@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use miroir_core::tag;
-use miroir_harness::{Cluster, wait_until};
+use miroir_harness::{Cluster, Index, wait_until};
 use miroir_suites::stats::wasm_failures;
 use miroir_suites::topology::{stale_shards, wait_for_status};
 use serde_json::{Value, json};
@@ -68,18 +68,29 @@ async fn check_no_silent_difference(cluster: &Cluster, index: &str) -> usize {
     stale
 }
 
+/// Waits until a node has so many parts of writes.
+async fn wait_for_parts(cluster: &Cluster, node: usize, parts: u64) {
+    wait_until("parts to be on a node", PATIENCE, async || {
+        let tasks = cluster.node(node).client().get("/tasks?types=documentAdditionOrUpdate").await?.ok()?;
+        Ok(tasks["total"].as_u64() >= Some(parts))
+    })
+    .await
+    .unwrap();
+}
+
+/// An upload of which a part is on node 1, and more is to come.
+async fn begun(cluster: &Cluster, index: &Index) -> Upload {
+    let mut upload = Upload::begin(cluster, index);
+    assert!(upload.send(lines(0..3000, 1)).await);
+    wait_for_parts(cluster, 1, 1).await;
+    upload
+}
+
 #[tokio::test]
 async fn a_node_that_dies_in_the_middle_is_stale_and_the_write_goes_on() {
     let mut cluster = cluster(json!({})).await;
     let index = prepare(&cluster, "dying").await;
-    let mut upload = Upload::begin(&cluster, &index);
-    assert!(upload.send(lines(0..3000, 1)).await);
-    wait_until("a part to be on a node", PATIENCE, async || {
-        let tasks = cluster.node(1).client().get("/tasks?types=documentAdditionOrUpdate").await?.ok()?;
-        Ok(tasks["total"] != 0)
-    })
-    .await
-    .unwrap();
+    let mut upload = begun(&cluster, &index).await;
     cluster.stop_node(1);
     for first in (3000..6000).step_by(100) {
         assert!(upload.send(lines(first..first + 100, 1)).await);
@@ -108,12 +119,7 @@ async fn what_a_client_left_behind_is_known() {
         assert!(upload.send(lines(first..first + 100, 1)).await);
     }
     // The second is sent once the filter knows that the node took the first.
-    wait_until("two parts to be on a node", PATIENCE, async || {
-        let tasks = cluster.node(0).client().get("/tasks?types=documentAdditionOrUpdate").await?.ok()?;
-        Ok(tasks["total"].as_u64() > Some(1))
-    })
-    .await
-    .unwrap();
+    wait_for_parts(&cluster, 0, 2).await;
     upload.abort().await;
     let client = cluster.client();
     let mut failed = Value::Null;
@@ -140,14 +146,7 @@ async fn what_a_client_left_behind_is_known() {
 async fn without_the_control_plane_nothing_is_acknowledged_and_nothing_forgotten() {
     let mut cluster = cluster(json!({})).await;
     let index = prepare(&cluster, "alone").await;
-    let mut upload = Upload::begin(&cluster, &index);
-    assert!(upload.send(lines(0..3000, 1)).await);
-    wait_until("a part to be on a node", PATIENCE, async || {
-        let tasks = cluster.node(1).client().get("/tasks?types=documentAdditionOrUpdate").await?.ok()?;
-        Ok(tasks["total"] != 0)
-    })
-    .await
-    .unwrap();
+    let mut upload = begun(&cluster, &index).await;
     cluster.stop_control_plane();
     cluster.stop_node(1);
     for first in (3000..5000).step_by(100) {
