@@ -67,7 +67,7 @@ impl UnderWay {
 
     fn remove(&self, id: Uuid) {
         lock(&self.passed).remove(&id);
-        self.under_way.left.notify_waiters();
+        self.left.notify_waiters();
     }
 }
 
