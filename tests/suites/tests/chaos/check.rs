@@ -26,6 +26,8 @@ pub enum Wrong {
     Misplaced,
     /// Owners hold different versions of a document.
     Unequal,
+    /// A good request is answered as a bad one.
+    Refused,
     /// An answer is an error where nothing is wrong with the cluster.
     Unavailable,
     /// The cluster does not come to rest.

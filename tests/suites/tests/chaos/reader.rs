@@ -147,6 +147,9 @@ pub async fn look(run: &Run, look: Look, envoy: usize, all_is_well: bool) {
     let is_missing = answer.status == 404 && answer.code().as_deref() == Some("document_not_found");
     if answer.status != 200 && !is_missing {
         count("refused");
+        if answer.status < 500 && !is_behind {
+            run.found(vec![Violation::new(Wrong::Refused, None, answer.text())], &request());
+        }
         return unavailable(format!("{} {}", answer.status, answer.code().unwrap_or_default()));
     }
     if let Some(shards) = answer.header("x-miroir-degraded") {
