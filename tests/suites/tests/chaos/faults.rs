@@ -8,8 +8,9 @@ use miroir_harness::{Cluster, Way, wait_until};
 use serde_json::{Value, json};
 
 use crate::admin::{Abilities, Admin};
+use crate::documents::{Key, whole};
 use crate::operator::Operator;
-use crate::run::Run;
+use crate::run::{INDEX, Run};
 use crate::schedule::{Change, Fault, Pick, Step};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,6 +58,21 @@ impl Saboteur {
         tokio::time::sleep(step.lasts).await;
         self.heal(&struck).await?;
         tokio::time::sleep(step.then).await;
+        Ok(())
+    }
+
+    /// Does behind everybody's back what the checker must see: one document of writer 0 is lost on all nodes but one, which
+    /// may not own it.
+    pub async fn rig(&self) -> Result<()> {
+        let documents = format!("/indexes/{INDEX}/documents");
+        for (place, index) in self.operator.members().iter().enumerate() {
+            let node = self.cluster.node(*index).client();
+            let answer = match place {
+                0 => node.post(&documents, &json!([whole(Key { writer: 0, number: 0 }, 1)])).await?,
+                _ => node.delete(&format!("{documents}/w0-0")).await?,
+            };
+            node.wait_for_success(&answer).await?;
+        }
         Ok(())
     }
 

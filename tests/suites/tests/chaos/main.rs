@@ -21,10 +21,12 @@ mod schedule;
 mod settle;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::check::Wrong;
 use crate::play::Play;
 use crate::report::Tally;
 use crate::schedule::{SHAPES, Shape};
@@ -43,7 +45,7 @@ async fn play_all(schedules: impl Iterator<Item = (u64, Shape)>, lasts: Duration
     let mut all = Tally::default();
     let mut wrong = Vec::new();
     for (seed, shape) in schedules {
-        match (Play { seed, shape, lasts, config: json!({}) }).play().await {
+        match (Play { seed, shape, lasts, config: json!({}), is_rigged: false }).play().await {
             Ok(ending) => {
                 all.count("schedules", if ending.violations.is_empty() { "good" } else { "with findings" });
                 wrong.extend(
@@ -79,6 +81,17 @@ async fn many_schedules() {
     play_all(schedules, Duration::from_secs(number("MIROIR_CHAOS_SECONDS", 150))).await;
 }
 
+/// What the nodes lose is seen, though nobody but the checker looks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_document_is_seen_in_a_real_cluster() {
+    let (lasts, config) = (Duration::ZERO, json!({}));
+    let rigged = Play { seed: 1, shape: SHAPES[0], lasts, config, is_rigged: true };
+    let ending = rigged.play().await.unwrap();
+    let seen: BTreeSet<Wrong> = ending.violations.iter().map(|violation| violation.wrong).collect();
+    assert!(seen.contains(&Wrong::Lost), "{seen:?}");
+    assert!(seen.contains(&Wrong::Unequal) || seen.contains(&Wrong::Misplaced), "{seen:?}");
+}
+
 /// With a part of the protocol left out, something is lost, and seen to be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the control plane knows no `testing.skip` yet"]
@@ -87,7 +100,7 @@ async fn a_broken_protocol_is_seen() {
     let lasts = Duration::from_secs(number("MIROIR_CHAOS_SECONDS", 60));
     for skip in ["compare", "fence"] {
         let config = json!({ "testing": { "skip": skip } });
-        let ending = Play { seed, shape: SHAPES[0], lasts, config }.play().await.unwrap();
+        let ending = Play { seed, shape: SHAPES[0], lasts, config, is_rigged: false }.play().await.unwrap();
         assert!(!ending.violations.is_empty(), "nothing was lost without {skip}");
     }
 }

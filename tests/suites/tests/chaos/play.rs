@@ -31,6 +31,8 @@ pub struct Play {
     pub lasts: Duration,
     /// Keys of the control plane's configuration.
     pub config: Value,
+    /// Deletes a document on one node, and puts one on a node that does not own it, when all is at rest.
+    pub is_rigged: bool,
 }
 
 /// What came of it.
@@ -118,6 +120,9 @@ impl Play {
         settle::settle(saboteur, run, abilities).await;
         watchers.shutdown().await;
         println!("{:9.3}  at rest", run.now() as f64 / 1e6);
+        if self.is_rigged {
+            saboteur.rig().await?;
+        }
         let copies = settle::check_nodes(saboteur, run).await?;
         run.tally().add("documents", "copies on nodes at the end", copies);
         reader::look_at_everything(run, WRITERS).await;
@@ -137,7 +142,8 @@ async fn prepare(saboteur: &Saboteur, run: &Run) -> Result<()> {
     });
     index.update_settings(&settings).await?;
     let keys = (0..writer::DOCUMENTS).map(|number| Key { writer: 0, number }).collect();
-    let intent = writer::Intent { kind: Kind::Add, writer: 0, keys, lines: false };
+    let intent =
+        writer::Intent { kind: Kind::Add, writer: 0, keys, lines: false, patience: writer::PATIENCE };
     let outcome = writer::carry_out(run, intent, 0).await;
     anyhow::ensure!(outcome == Outcome::Acknowledged, "the first documents: {outcome:?}");
     let (task, operation) = run.history().pending_tasks().pop_first().context("no task")?;

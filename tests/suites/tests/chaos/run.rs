@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use miroir_harness::{Answer, Client, Cluster, Method};
@@ -12,12 +12,11 @@ use tokio::time::timeout;
 use crate::check::Violation;
 use crate::history::{History, Time};
 use crate::report::Tally;
+use crate::writer::PATIENCE;
 
 /// The index that everything happens in.
 pub const INDEX: &str = "chaos";
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// So many findings are kept: one fault of the cluster is seen by every search.
 const FINDINGS: usize = 40;
 
@@ -116,7 +115,7 @@ impl Run {
         timeout(PATIENCE, request).await?
     }
 
-    /// Sends lines of JSON to an Envoy; fails if no answer comes.
+    /// Sends lines of JSON to an Envoy.
     pub async fn send_lines(
         &self,
         envoy: usize,

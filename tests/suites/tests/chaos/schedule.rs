@@ -153,7 +153,8 @@ impl Iterator for Schedule {
         let mut faults = match self.random.u8(..100) {
             0..50 => vec![self.of_node()],
             50..75 => vec![self.of_control()],
-            75..92 => vec![self.of_node(), self.of_control()],
+            75..88 => vec![self.of_node(), self.of_control()],
+            88..95 => vec![self.of_node(), self.of_node()],
             _ => Vec::new(),
         };
         // Alone it would have nobody to be cut off from.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use fastrand::Rng;
 use miroir_harness::{Answer, Method};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::documents::{BUCKETS, Key, partial, whole};
 use crate::history::{Effect, Kind, Outcome};
@@ -49,7 +49,12 @@ pub struct Intent {
     pub keys: Vec<Key>,
     /// As lines instead of a list.
     pub lines: bool,
+    /// How long an answer is waited for. Who gives up early leaves a request behind that was begun.
+    pub patience: Duration,
 }
+
+/// How long a client waits for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Intent {
     fn choose(writer: u16, random: &mut Rng) -> Intent {
@@ -75,7 +80,9 @@ impl Intent {
             }
         };
         let keys = numbers.into_iter().map(|number| Key { writer, number }).collect();
-        Intent { kind, writer, keys, lines: random.bool() }
+        let is_patient = random.u8(..100) < 95;
+        let patience = if is_patient { PATIENCE } else { Duration::from_millis(random.u64(1..40)) };
+        Intent { kind, writer, keys, lines: random.bool(), patience }
     }
 
     fn effect(&self) -> Effect {
@@ -112,12 +119,18 @@ pub async fn carry_out(run: &Run, intent: Intent, envoy: usize) -> Outcome {
     let (operation, versions) =
         run.history().begin(intent.kind, intent.effect(), &intent.keys, envoy, run.now());
     let (method, path, body) = intent.request(&versions);
-    let answer = match body {
-        Some(Value::Array(documents)) if intent.lines && intent.kind != Kind::DeleteBatch => {
-            let lines = documents.iter().map(|document| format!("{document}\n")).collect::<String>();
-            run.send_lines(envoy, method, &path, lines).await
+    let send = async {
+        match body {
+            Some(Value::Array(documents)) if intent.lines && intent.kind != Kind::DeleteBatch => {
+                let lines = documents.iter().map(|document| format!("{document}\n")).collect::<String>();
+                run.send_lines(envoy, method, &path, lines).await
+            }
+            body => run.send(envoy, method, &path, body.as_ref()).await,
         }
-        body => run.send(envoy, method, &path, body.as_ref()).await,
+    };
+    let answer = match timeout(intent.patience, send).await {
+        Ok(answer) => answer,
+        Err(gave_up) => Err(gave_up.into()),
     };
     let (outcome, task, note) = outcome(answer);
     run.history().end(operation, outcome, task, note, run.now());
