@@ -67,7 +67,7 @@ impl UnderWay {
 
     fn remove(&self, id: Uuid) {
         lock(&self.passed).remove(&id);
-        self.under_way.left.notify_waiters();
+        self.left.notify_waiters();
     }
 }
 
@@ -125,6 +125,20 @@ impl Gates {
             // Whatever ends it, one looks again.
             let _ = timeout_at(deadline.min(next_forgotten).into(), left).await;
         }
+    }
+
+    /// Waits until every write and copy that was under way when this was called is over, whatever its index, but no longer
+    /// than `patience`. Returns whether they are.
+    pub async fn all_barriers(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let indexes: BTreeSet<String> =
+            lock(&self.under_way.passed).values().map(|write| write.index.clone()).collect();
+        for index in indexes {
+            if !self.barrier(&index, deadline.saturating_duration_since(Instant::now())).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
