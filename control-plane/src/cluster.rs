@@ -118,6 +118,11 @@ impl Cluster {
             store.add_epoch(&first_epoch(&topology)).await?;
         }
         let filter_token = filter_token(&config);
+        let envoys = Envoys::default();
+        let lately = OffsetDateTime::now_utc() - Duration::from_millis(config.rebalance.envoy_grace_ms);
+        envoys.expect(
+            store.envoys().await?.into_iter().filter(|(_, seen)| *seen > lately).map(|(node, _)| node),
+        );
         let nobody = BTreeSet::new();
         let table = build_table(&config, &*store, &topology.nodes, &filter_token, &nobody, now_ms()).await?;
         Ok(Cluster {
@@ -130,7 +135,7 @@ impl Cluster {
             gates: Gates::default(),
             rebalance: Rebalance::new(config.rebalance.documents_per_second),
             task_registered: Notify::new(),
-            envoys: Envoys::default(),
+            envoys,
             publishing: Mutex::default(),
             config,
             store,

@@ -159,6 +159,7 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
         webhooks::notify::run(&cluster),
         drift::watch(&cluster),
         rebalance::run(cluster.clone()),
+        rebalance::remember(&cluster),
         watching,
     );
 }

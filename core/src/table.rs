@@ -54,7 +54,7 @@ pub struct Node {
     pub authority: String,
     /// Whether the control plane's health checks see it.
     pub up: bool,
-    /// Shards of which it may hold documents although it does not own them (the rest of a migration).
+    /// Shards of which it may hold documents although it does not own them: the rest of a migration, or the first of one.
     #[serde(default)]
     pub leftovers: BTreeSet<ShardId>,
 }

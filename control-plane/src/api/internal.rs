@@ -1,7 +1,5 @@
 //! What the filter says to the control plane, see [`miroir_core::control`].
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +11,7 @@ use miroir_core::control::{
     WriteKind, WritePart,
 };
 use miroir_core::error::{ApiError, ErrorType, routing_stale};
+use miroir_core::rebalance::{Refused, Shards};
 use miroir_core::shard::ShardId;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
@@ -35,6 +34,10 @@ async fn begin_write(
 ) -> Result<Json<BegunWrite>, Failure> {
     check_token(&api.cluster, &headers)?;
     let write: BeginWrite = parse(&body)?;
+    // It could not be acknowledged, so it had better not begin.
+    if !write.check_only && write.epoch < api.cluster.store.first_live_epoch().await? {
+        return Err(routing_stale().into());
+    }
     let access = api.authorize(&headers, &write.action, Some(&write.index)).await?;
     let write = BeginWrite { create: write.create && access.may_create, ..write };
     if write.check_only {
@@ -108,18 +111,22 @@ async fn register_write(
 
 async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Result<Response, Failure> {
     let missed = missed(&write.parts);
+    let refused = Refused {
+        took: accepted(&write.parts),
+        missed: missed.iter().cloned().map(|(node, shards)| (node, shards.into_iter().collect())).collect(),
+        differs: false,
+    };
     if !write.acknowledged {
-        mark_stale(&api.cluster, &missed).await?;
+        leave(&api.cluster, refused).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let (kind, fails) = (kind(write.kind), write.error.is_some());
     let copies = write.counted_copies;
-    let accepted = accepted(&write.parts);
     let generation = ticket.and_then(|ticket| ticket.generation);
     let index = generation.map(|generation| (write.index.clone(), generation));
-    let is_late = !fails && came_past_a_change(&api.cluster, &write.index, &accepted).await?;
+    let is_late = !fails && came_past_a_change(&api.cluster, &write.index, &refused.took).await?;
     if is_late {
-        return refuse(&api.cluster, accepted, missed).await;
+        return refuse(&api.cluster, Refused { differs: true, ..refused }).await;
     }
     let parts: Vec<TaskPart> = write
         .parts
@@ -142,16 +149,15 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
     // What failed may have been routed in any way: it is not acknowledged.
     let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone(), index });
     if fails {
-        mark_stale(&api.cluster, &missed).await?;
+        leave(&api.cluster, refused.clone()).await?;
     }
     let task = match api.cluster.store.register_task(task, fence).await {
         Ok(task) => task,
-        Err(StoreError::EpochRetired(_)) => {
-            mark_stale(&api.cluster, &missed).await?;
-            return Err(ApiError { status: 409, ..routing_stale() }.into());
+        Err(StoreError::EpochRetired(_) | StoreError::NoCleanCopy(_)) => {
+            return refuse(&api.cluster, refused).await;
         }
-        Err(StoreError::IndexChanged(_) | StoreError::NoCleanCopy(_)) => {
-            return refuse(&api.cluster, accepted, missed).await;
+        Err(StoreError::IndexChanged(_)) => {
+            return refuse(&api.cluster, Refused { differs: true, ..refused }).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -165,7 +171,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
 
 /// Whether a node took its part while it still has to take a change of what the uid names: to that node the uid was
 /// another index. The filter did not know yet that the node was taken down.
-async fn came_past_a_change(cluster: &Cluster, index: &str, accepted: &Accepted) -> Result<bool, StoreError> {
+async fn came_past_a_change(cluster: &Cluster, index: &str, accepted: &Shards) -> Result<bool, StoreError> {
     for node in accepted.keys().filter(|node| !is_up(cluster, node)) {
         let pending = cluster.store.pending_changes(node).await?;
         if pending.iter().any(|pending| pending.change.uids().contains(&index)) {
@@ -175,26 +181,19 @@ async fn came_past_a_change(cluster: &Cluster, index: &str, accepted: &Accepted)
     Ok(false)
 }
 
-/// Has a client repeat a write that came to some nodes before, to others after a change of what the uid names. Of each
-/// shard that it may have left different on its copies, the first that took it is what the others are repaired from.
-async fn refuse(cluster: &Cluster, accepted: Accepted, missed: Missed) -> Result<Response, Failure> {
-    let mut kept = BTreeSet::new();
-    let mut stale = Missed::new();
-    let mut best_first: Vec<(String, BTreeSet<ShardId>)> = accepted.into_iter().collect();
-    best_first.sort_by_key(|(node, _)| !is_up(cluster, node));
-    for (node, shards) in best_first {
-        let (again, first): (Vec<ShardId>, Vec<ShardId>) =
-            shards.iter().partition(|shard| kept.contains(*shard));
-        kept.extend(first);
-        stale.push((node, again));
-    }
-    stale.extend(missed.into_iter().map(|(node, mut shards)| {
-        shards.retain(|shard| kept.contains(shard));
-        (node, shards)
-    }));
-    stale.retain(|(_, shards)| !shards.is_empty());
-    mark_stale(cluster, &stale).await?;
+/// Has a client repeat a write that can't be acknowledged, once it is known what it leaves behind.
+async fn refuse(cluster: &Cluster, write: Refused) -> Result<Response, Failure> {
+    leave(cluster, write).await?;
     Err(ApiError { status: 409, ..routing_stale() }.into())
+}
+
+async fn leave(cluster: &Cluster, write: Refused) -> Result<(), StoreError> {
+    if write.took.is_empty() && write.missed.is_empty() {
+        return Ok(());
+    }
+    cluster.store.leave(&write).await?;
+    cluster.rebalance.wake();
+    cluster.publish_everywhere().await
 }
 
 fn is_up(cluster: &Cluster, id: &str) -> bool {
@@ -217,21 +216,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::new(400, "bad_request", ErrorType::InvalidRequest, error.to_string()))
 }
 
-async fn mark_stale(cluster: &Cluster, missed: &[(String, Vec<ShardId>)]) -> Result<(), StoreError> {
-    if missed.is_empty() {
-        return Ok(());
-    }
-    for (node, shards) in missed {
-        cluster.store.mark_stale(node, shards).await?;
-    }
-    cluster.publish_everywhere().await
-}
-
 /// The shards of which each node took a part.
-type Accepted = BTreeMap<String, BTreeSet<ShardId>>;
-
-fn accepted(parts: &[WritePart]) -> Accepted {
-    let mut accepted = Accepted::new();
+fn accepted(parts: &[WritePart]) -> Shards {
+    let mut accepted = Shards::new();
     for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
         accepted.entry(part.node.clone()).or_default().extend(&part.shards);
     }

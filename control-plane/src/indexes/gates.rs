@@ -127,6 +127,20 @@ impl Gates {
         }
     }
 
+    /// Waits until every write and copy that was under way when this was called is over, whatever its index, but no longer
+    /// than `patience`. Returns whether they are.
+    pub async fn all_barriers(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let indexes: BTreeSet<String> =
+            lock(&self.under_way.passed).values().map(|write| write.index.clone()).collect();
+        for index in indexes {
+            if !self.barrier(&index, deadline.saturating_duration_since(Instant::now())).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
     pub fn forget_before(&self, time: Instant) {
         lock(&self.under_way.passed).retain(|_, write| write.at >= time);

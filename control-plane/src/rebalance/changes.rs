@@ -124,7 +124,11 @@ pub async fn change(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeEr
         shards: plan.shards(),
         since: OffsetDateTime::now_utc(),
     };
-    cluster.change_topology(plan.topology.clone(), &rebalance).await.map_err(internal)?;
+    let changed = cluster.change_topology(plan.topology.clone(), &rebalance).await;
+    changed.map_err(|error| match error {
+        StoreError::Conflict(reason) => refused(409, "miroir_last_copy", format!("Not now: {reason}.")),
+        error => internal(error),
+    })?;
     cluster.rebalance.work().begin_anew();
     cluster.rebalance.wake();
     info!(?change, shards = rebalance.shards, "the topology has changed");
@@ -152,7 +156,8 @@ pub async fn cancel(cluster: &Cluster) -> Result<(), StoreError> {
     let _one_at_a_time = cluster.rebalance.changing.lock().await;
     let now = cluster.store.current_epoch().await?.unwrap_or_default();
     if let Some(rebalance) = cluster.store.rebalance().await? {
-        let target = rolled_back(&now);
+        let members = cluster.members().clients.keys().cloned().collect();
+        let target = rolled_back(&now, &members);
         let shards = difference(&now.owners, &target);
         let canceled = RebalanceRecord { target, shards, is_canceled: true, is_paused: false, ..rebalance };
         cluster.store.save_rebalance(&canceled).await?;

@@ -1,9 +1,8 @@
 //! Deleting what nodes have left over of shards that they don't own any more.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use miroir_core::rebalance::Epoch;
 use miroir_core::shard::ShardId;
 use miroir_core::tag::filter_clause;
 use tracing::{info, warn};
@@ -14,37 +13,6 @@ use crate::store::StoreError;
 
 /// How long a node may take to delete it; it may have much to do before.
 const TASK_PATIENCE: Duration = Duration::from_secs(1800);
-
-/// Since when leftovers are known, and with which routing table reads stopped to go there.
-#[derive(Debug, Default)]
-pub struct Leftovers(BTreeMap<(String, ShardId), (Instant, u64)>);
-
-impl Leftovers {
-    /// Those that nobody can be reading any more, by node.
-    pub fn due(&mut self, cluster: &Cluster, epoch: &Epoch) -> BTreeMap<String, BTreeSet<ShardId>> {
-        let all = || {
-            let shards = |(node, shards): (&String, &BTreeSet<ShardId>)| {
-                let node = node.clone();
-                shards.iter().map(move |shard| (node.clone(), *shard)).collect::<Vec<_>>()
-            };
-            epoch.leftovers.iter().flat_map(shards)
-        };
-        let known: BTreeSet<(String, ShardId)> = all().collect();
-        self.0.retain(|replica, _| known.contains(replica));
-        let table = cluster.table();
-        let read_until = table.policy.read_timeout();
-        let grace = Duration::from_millis(cluster.config.rebalance.envoy_grace_ms);
-        let mut due: BTreeMap<String, BTreeSet<ShardId>> = BTreeMap::new();
-        for (node, shard) in known {
-            let (since, version) =
-                *self.0.entry((node.clone(), shard)).or_insert_with(|| (Instant::now(), table.version));
-            if since.elapsed() > read_until && cluster.envoys.all_know_of(version, grace) {
-                due.entry(node).or_default().insert(shard);
-            }
-        }
-        due
-    }
-}
 
 /// Has a node delete what it has left over of shards, and returns the tasks that do it. The caller sees to it that no epoch
 /// begins meanwhile: in the next one, the node may own them again.

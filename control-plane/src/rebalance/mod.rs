@@ -8,14 +8,17 @@
 mod changes;
 mod cleanup;
 mod fence;
+mod notices;
 mod progress;
 mod repair;
 mod round;
 mod target;
+mod witness;
 
 pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
 pub use progress::{Move, MoveState, Repair, State, Status, planned, status};
 pub use round::run;
+pub use witness::remember;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -321,6 +321,8 @@ pub fn moves(
                 (MoveState::Blocked, Some("no clean copy of it is on a node that is up".to_owned()))
             } else if let Some((node, failure)) = to.iter().find_map(|node| work.failed.get_key_value(node)) {
                 (MoveState::Blocked, Some(format!("node {node}: {}", failure.reason)))
+            } else if to.iter().any(|node| now.is_coming(node, shard)) {
+                (MoveState::Waiting, Some("until no search is under way that does not know of it".to_owned()))
             } else if joining.is_none() && !to.is_empty() {
                 (MoveState::Waiting, None)
             } else if wanted.iter().any(|node| is_stale(&node)) {

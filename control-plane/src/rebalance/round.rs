@@ -9,8 +9,9 @@ use miroir_core::shard::ShardId;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::cleanup::{self, Leftovers};
+use super::cleanup;
 use super::fence;
+use super::notices::{Notices, Shards};
 use super::progress::Running;
 use super::repair::{Job, jobs, repair};
 use crate::cluster::Cluster;
@@ -20,6 +21,8 @@ use crate::store::{RebalanceRecord, StoreError, Topology};
 /// The pause while there is something to do that has to wait, and while there is not.
 const PAUSE: Duration = Duration::from_millis(200);
 const IDLE_PAUSE: Duration = Duration::from_secs(2);
+/// How long writes that are under way are waited for before leftovers are deleted.
+const BARRIER: Duration = Duration::from_secs(1);
 
 /// Takes one step after the other, for ever.
 pub async fn run(cluster: Arc<Cluster>) {
@@ -58,7 +61,8 @@ struct Rounds {
     under_way: JoinSet<()>,
     /// The nodes that delete leftovers.
     cleaning: Arc<std::sync::Mutex<BTreeSet<String>>>,
-    leftovers: Leftovers,
+    leftovers: Notices,
+    coming: Notices,
     /// Whether the writes that began before we did can't be acknowledged any more.
     is_fenced: bool,
 }
@@ -71,7 +75,9 @@ impl Rounds {
         let record = cluster.store.rebalance().await?;
         let is_paused = record.as_ref().is_some_and(|record| record.is_paused);
         let members: BTreeSet<String> = cluster.members().clients.keys().cloned().collect();
-        if let Some(next) = next(cluster, &now, &stale, record.as_ref(), &members) {
+        let version = cluster.publish().await?.version;
+        let announced = self.coming.heard(cluster, &now.coming, version);
+        if let Some(next) = next(cluster, &now, &stale, record.as_ref(), &members, &announced) {
             fence::enter(cluster, &next).await?;
             self.is_fenced = true;
             cluster.rebalance.work().blocked = None;
@@ -80,7 +86,7 @@ impl Rounds {
         if self.forget_replaced(cluster, &now, record.as_ref()).await? || forget_gone(cluster, &now).await? {
             return Ok(Outcome::Changed);
         }
-        self.clean_up(cluster, &now, is_paused).await;
+        self.clean_up(cluster, &now, version, is_paused).await;
         drop(changing);
 
         let jobs = self.jobs(cluster, &now, &stale, is_paused).await;
@@ -92,7 +98,7 @@ impl Rounds {
         for job in jobs {
             self.begin(cluster, job);
         }
-        let is_idle = stale.is_empty() && now.leftovers.is_empty();
+        let is_idle = stale.is_empty() && now.leftovers.is_empty() && now.coming.is_empty();
         Ok(if is_idle { Outcome::Idle } else { Outcome::Waiting })
     }
 
@@ -138,15 +144,26 @@ impl Rounds {
         });
     }
 
-    async fn clean_up(&mut self, cluster: &Arc<Cluster>, now: &Epoch, is_paused: bool) {
-        let due = self.leftovers.due(cluster, now);
+    async fn clean_up(&mut self, cluster: &Arc<Cluster>, now: &Epoch, version: u64, is_paused: bool) {
+        let due = self.leftovers.heard(cluster, &now.leftovers, version);
         if is_paused {
             return;
         }
+        // What is still being copied there would come after.
+        let is_copied = |node: &str, shards: &BTreeSet<ShardId>| {
+            let work = cluster.rebalance.work();
+            work.running.get(node).is_some_and(|running| !running.shards.is_disjoint(shards))
+        };
+        let due: Vec<_> = due.into_iter().filter(|(node, shards)| !is_copied(node, shards)).collect();
         let up = cluster.up().await;
         for (node, shards) in due.into_iter().filter(|(node, _)| up.contains(node)) {
             let is_new = lock(&self.cleaning).insert(node.clone());
             let Some(client) = cluster.client(&node).filter(|_| is_new) else { continue };
+            // Nor may a write be on its way that was routed before. If one is for long, another round will do it.
+            if !cluster.gates.all_barriers(BARRIER).await {
+                lock(&self.cleaning).remove(&node);
+                continue;
+            }
             // No epoch begins before the node has been told.
             let told = cleanup::begin(cluster, &client, &shards).await;
             let (cluster, cleaning) = (cluster.clone(), self.cleaning.clone());
@@ -218,6 +235,7 @@ fn next(
     stale: &Stale,
     record: Option<&RebalanceRecord>,
     members: &BTreeSet<String>,
+    announced: &Shards,
 ) -> Option<Epoch> {
     let record = record?;
     if record.is_paused {
@@ -225,7 +243,7 @@ fn next(
     }
     let target: &Owners = &record.target;
     let at_once = cluster.config.rebalance.shards_at_once;
-    advance(now, &Situation { target, stale, members, at_once })
+    advance(now, &Situation { target, stale, members, at_once, announced })
 }
 
 /// Repairs, but stops when what it does is for a rebalance that is paused or canceled.

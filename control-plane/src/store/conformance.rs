@@ -17,6 +17,9 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     stale_replicas_are_marked_and_cleaned(&open).await;
     who_joins_is_stale_and_who_leaves_is_not(&open).await;
     a_write_that_no_clean_copy_took_is_refused(&open).await;
+    what_a_refused_write_leaves_is_known(&open).await;
+    nodes_that_are_gone_have_lost_what_they_held(&open).await;
+    envoys_are_remembered_for_a_while(&open).await;
     a_rebalance_is_kept(&open).await;
     indexes_come_and_go(&open).await;
     task_uids_grow_and_are_never_reused(&open).await;
@@ -133,6 +136,60 @@ async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output =
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![1, 2])]);
     store.mark_lost("a", &[1, 2]).await.unwrap();
     assert_eq!(write("b", "a").await.unwrap().uid, 1, "where all was lost, one is as good as the other");
+}
+
+async fn what_a_refused_write_leaves_is_known<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("refused").await;
+    store.add_epoch(&placement(&["a", "b"])).await.unwrap();
+    let of = |node: &str| BTreeMap::from([(node.to_owned(), BTreeSet::from([3]))]);
+    let took = [of("a"), of("x")].into_iter().flatten().collect();
+    store.leave(&Refused { took, missed: of("b"), differs: false }).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![3])]);
+    assert_eq!(store.current_epoch().await.unwrap().unwrap().leftovers, of("x"));
+}
+
+async fn nodes_that_are_gone_have_lost_what_they_held<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("gone").await;
+    store.add_epoch(&placement(&["a", "b"])).await.unwrap();
+    let node = |id: &str| NodeRecord {
+        id: id.into(),
+        url: format!("http://{id}"),
+        group: "1".into(),
+        weight: 1.0,
+        cluster: None,
+        drains: false,
+        replaced_by: None,
+    };
+    let rebalance = RebalanceRecord {
+        target: Owners::new(),
+        is_paused: false,
+        is_canceled: false,
+        shards: 0,
+        since: OffsetDateTime::UNIX_EPOCH,
+    };
+    let of = |nodes: Vec<NodeRecord>| Topology { shards: 8, replication_factor: 1, nodes };
+    store.mark_stale("b", &[2]).await.unwrap();
+    let refused = store.change_topology(&of(vec![node("b")]), &rebalance).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(reason)) if reason.contains("shard 2")));
+    store.change_topology(&of(vec![node("a")]), &rebalance).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", (0..8).collect())]);
+}
+
+async fn envoys_are_remembered_for_a_while<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("envoys").await;
+    assert_eq!(store.first_live_epoch().await.unwrap(), 0);
+    store.saw_envoys(&["e".into(), "f".into()], OffsetDateTime::UNIX_EPOCH).await.unwrap();
+    drop(store);
+    let store = open("envoys").await;
+    assert_eq!(store.envoys().await.unwrap().into_keys().collect::<Vec<_>>(), ["e", "f"]);
+    store.saw_envoys(&[], OffsetDateTime::now_utc() + Duration::minutes(1)).await.unwrap();
+    assert_eq!(store.envoys().await.unwrap(), BTreeMap::new());
 }
 
 async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::ApiError;
-use miroir_core::rebalance::{Epoch, Owners, Stale};
+use miroir_core::rebalance::{Epoch, Owners, Refused, Stale};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,7 +33,8 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
     async fn save_topology(&self, topology: &Topology) -> Result<(), StoreError>;
-    /// Saves the topology and what the placement is on the way to because of it.
+    /// Saves the topology and what the placement is on the way to because of it. Nodes that are not part of it any more
+    /// have lost what they held; fails with [`StoreError::Conflict`] if one of them has the last clean copy of a shard.
     async fn change_topology(
         &self,
         topology: &Topology,
@@ -49,6 +50,12 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn add_epoch(&self, epoch: &Epoch) -> Result<(), StoreError>;
     /// From here no write routed under an epoch below `epoch` is registered.
     async fn retire_epochs_below(&self, epoch: u64) -> Result<(), StoreError>;
+    /// The first epoch that is not retired.
+    async fn first_live_epoch(&self) -> Result<u64, StoreError>;
+    /// The Envoys that were connected lately, by `node.id`, with when they were last seen.
+    async fn envoys(&self) -> Result<BTreeMap<String, OffsetDateTime>, StoreError>;
+    /// Records that Envoys were seen now, and forgets those that were not for so long.
+    async fn saw_envoys(&self, envoys: &[String], forget_before: OffsetDateTime) -> Result<(), StoreError>;
     /// Records that a node no longer holds what it had left over of shards.
     async fn remove_leftovers(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
 
@@ -56,6 +63,8 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn stale_replicas(&self) -> Result<Stale, StoreError>;
     /// Marks replicas stale that missed a write, or may have, as far as [`Epoch::may_become_stale`] allows it.
     async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    /// Marks what a write that is not acknowledged leaves behind, see [`Epoch::remains_of`].
+    async fn leave(&self, write: &Refused) -> Result<(), StoreError>;
     /// Marks replicas stale whose documents are gone, be they the last copies.
     async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
     /// Marks replicas clean again, those that have missed nothing since they were seen as in `seen`. Returns their

@@ -2,13 +2,13 @@
 
 mod instance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use miroir_core::rebalance::{Epoch, Stale};
+use miroir_core::rebalance::{Epoch, Refused, Stale};
 use miroir_core::shard::ShardId;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
@@ -121,8 +121,10 @@ impl Store for SqliteStore {
         topology: &Topology,
         rebalance: &RebalanceRecord,
     ) -> Result<(), StoreError> {
+        let members: BTreeSet<String> = topology.nodes.iter().map(|node| node.id.clone()).collect();
         let (topology, rebalance) = (json(topology)?, json(rebalance)?);
         self.transact(move |transaction| {
+            copies::lose_all_but(transaction, &members)?;
             transaction.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [topology])?;
             transaction.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [rebalance])?;
             Ok(())
@@ -144,6 +146,35 @@ impl Store for SqliteStore {
         self.execute(sql, [epoch]).await
     }
 
+    async fn first_live_epoch(&self) -> Result<u64, StoreError> {
+        self.transact(first_live_epoch).await
+    }
+
+    async fn envoys(&self) -> Result<BTreeMap<String, OffsetDateTime>, StoreError> {
+        self.transact(|transaction| {
+            let mut statement = transaction.prepare_cached("SELECT node, seen_at FROM envoys")?;
+            let seen = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            seen.map(|row| {
+                let (node, seconds) = row?;
+                Ok((node, OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)))
+            })
+            .collect()
+        })
+        .await
+    }
+
+    async fn saw_envoys(&self, envoys: &[String], forget_before: OffsetDateTime) -> Result<(), StoreError> {
+        let (envoys, now) = (json(&envoys)?, OffsetDateTime::now_utc().unix_timestamp());
+        self.transact(move |transaction| {
+            let sql = "INSERT OR REPLACE INTO envoys (node, seen_at) SELECT value, ?2 FROM json_each(?1)";
+            transaction.execute(sql, params![envoys, now])?;
+            let before = forget_before.unix_timestamp();
+            transaction.execute("DELETE FROM envoys WHERE seen_at < ?1", [before])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn remove_leftovers(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
         self.transact(move |transaction| copies::remove_leftovers(transaction, &node, &shards)).await
@@ -156,6 +187,11 @@ impl Store for SqliteStore {
     async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
         self.transact(move |transaction| copies::mark_stale(transaction, &node, &shards)).await
+    }
+
+    async fn leave(&self, write: &Refused) -> Result<(), StoreError> {
+        let write = write.clone();
+        self.transact(move |transaction| copies::leave(transaction, &write)).await
     }
 
     async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
@@ -316,9 +352,7 @@ impl Store for SqliteStore {
 }
 
 fn pass_fence(transaction: &Transaction, fence: &Fence, parts: &mut [TaskPart]) -> Result<(), StoreError> {
-    let sql = "SELECT value FROM counters WHERE name = 'first_live_epoch'";
-    let first_live: u64 = transaction.query_row(sql, [], |row| row.get(0))?;
-    if fence.epoch < first_live {
+    if fence.epoch < first_live_epoch(transaction)? {
         return Err(StoreError::EpochRetired(fence.epoch));
     }
     if let Some((uid, generation)) = &fence.index
@@ -327,6 +361,11 @@ fn pass_fence(transaction: &Transaction, fence: &Fence, parts: &mut [TaskPart]) 
         return Err(StoreError::IndexChanged(uid.clone()));
     }
     copies::take_write(transaction, parts, &fence.missed)
+}
+
+fn first_live_epoch(transaction: &Transaction) -> Result<u64, StoreError> {
+    let sql = "SELECT value FROM counters WHERE name = 'first_live_epoch'";
+    Ok(transaction.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// The uid of the next task.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use miroir_core::control::PartOutcome;
-use miroir_core::rebalance::{Epoch, Stale};
+use miroir_core::rebalance::{Epoch, Refused, Remains, Stale};
 use miroir_core::shard::ShardId;
 use rusqlite::{Transaction, params};
 
@@ -46,8 +46,12 @@ pub fn remove_leftovers(transaction: &Transaction, node: &str, shards: &[ShardId
     let Some(leftovers) = epoch.leftovers.get_mut(node) else { return Ok(()) };
     leftovers.retain(|shard| !shards.contains(shard));
     epoch.leftovers.retain(|_, shards| !shards.is_empty());
+    save_epoch(transaction, &epoch)
+}
+
+fn save_epoch(transaction: &Transaction, epoch: &Epoch) -> Result<(), StoreError> {
     let sql = "UPDATE epochs SET body = ?2 WHERE epoch = ?1";
-    transaction.execute(sql, params![epoch.epoch, json(&epoch)?])?;
+    transaction.execute(sql, params![epoch.epoch, json(epoch)?])?;
     Ok(())
 }
 
@@ -66,6 +70,45 @@ pub fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> 
     let stale = stale_replicas(transaction)?;
     let may = |shard: &ShardId| epoch.may_become_stale(node, *shard, &stale);
     mark(transaction, node, &shards.iter().copied().filter(may).collect::<Vec<_>>())
+}
+
+pub fn leave(transaction: &Transaction, write: &Refused) -> Result<(), StoreError> {
+    let Some(mut epoch) = current_epoch(transaction)? else { return Ok(()) };
+    let Remains { stale, leftovers } = epoch.remains_of(write, &stale_replicas(transaction)?);
+    for (node, shards) in stale {
+        mark_stale(transaction, &node, &shards.into_iter().collect::<Vec<_>>())?;
+    }
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    for (node, shards) in leftovers {
+        epoch.leftovers.entry(node).or_default().extend(shards);
+    }
+    save_epoch(transaction, &epoch)
+}
+
+/// Nodes that are no members lose what they hold.
+pub fn lose_all_but(transaction: &Transaction, members: &BTreeSet<String>) -> Result<(), StoreError> {
+    let Some(epoch) = current_epoch(transaction)? else { return Ok(()) };
+    let mut gone: BTreeMap<&str, Vec<ShardId>> = BTreeMap::new();
+    for shard in 0..epoch.shards() {
+        for node in epoch.owners_of(shard).filter(|node| !members.contains(*node)) {
+            gone.entry(node).or_default().push(shard);
+        }
+    }
+    for (node, shards) in gone {
+        let stale = stale_replicas(transaction)?;
+        let is_last = |shard: &&ShardId| {
+            let mut clean = epoch.clean_readers_of(**shard, &stale);
+            clean.next() == Some(node) && clean.next().is_none()
+        };
+        if let Some(shard) = shards.iter().find(is_last) {
+            let message = format!("node {node} has the only up-to-date copy of shard {shard}");
+            return Err(StoreError::Conflict(message));
+        }
+        mark(transaction, node, &shards)?;
+    }
+    Ok(())
 }
 
 pub fn mark_lost(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
@@ -121,10 +164,8 @@ pub fn take_write(
         }
     }
     for part in parts {
-        let is_clean = |shard: ShardId| epoch.clean_readers_of(shard, &stale).any(|node| node == part.node);
-        let is_lost = |shard: ShardId| epoch.clean_readers_of(shard, &stale).next().is_none();
         let shards = part.shards.iter().copied();
-        part.unreliable = shards.filter(|shard| !is_clean(*shard) && !is_lost(*shard)).collect();
+        part.unreliable = shards.filter(|shard| !epoch.is_reliable(&part.node, *shard, &stale)).collect();
     }
     for (node, shards) in missed {
         mark_stale(transaction, node, shards)?;

@@ -133,6 +133,10 @@ pub fn left_behind(task: &TaskRecord) -> Vec<(String, Vec<ShardId>)> {
             TaskStatus::Failed | TaskStatus::Canceled => {
                 part.shards.iter().copied().filter(has_gone_on).collect()
             }
+            // What only a copy has that is to be repaired must not outlive the repair.
+            TaskStatus::Succeeded => {
+                part.unreliable.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
+            }
             TaskStatus::Enqueued | TaskStatus::Processing
                 if task.status != TaskStatus::Succeeded && !part.is_missed() =>
             {

@@ -152,6 +152,10 @@ async fn apply(
     if part.status.is_final() {
         return Ok(());
     }
+    if cluster.members().node(&part.node).is_none() {
+        part.outcome = PartOutcome::Missed("the node was removed".to_owned());
+        return Ok(());
+    }
     let Some(answer) = answers.get(part.node.as_str()).and_then(|answers| answers.get(&uid)) else {
         return Ok(());
     };

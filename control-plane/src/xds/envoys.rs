@@ -108,6 +108,13 @@ impl Envoys {
         let _ = self.subscribe().wait_for(all_done).await;
     }
 
+    /// Takes these for Envoys that went away just now, with a table that is not known: those that an earlier run of the
+    /// control plane has seen.
+    pub fn expect(&self, nodes: impl IntoIterator<Item = String>) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.extend(nodes.into_iter().map(|node| (node, (Instant::now(), 0))));
+    }
+
     /// Whether every Envoy has the routing table of this version or a newer one: of those that are connected, and of those
     /// that were within `grace`.
     pub fn all_know_of(&self, version: u64, grace: Duration) -> bool {
