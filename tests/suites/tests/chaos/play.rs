@@ -73,7 +73,7 @@ impl Play {
             "health": { "interval_ms": 200, "timeout_ms": 1000 },
             "timeouts": { "read_ms": 2000, "write_ms": 2000, "control_plane_ms": 6000 },
             // Those who will not come back are not waited for long.
-            "rebalance": { "write_patience_ms": 3000, "envoy_grace_ms": 5000 },
+            "rebalance": { "write_patience_ms": 3000, "envoy_grace_ms": 15_000 },
         });
         for (key, value) in self.config.as_object().into_iter().flatten() {
             config[key] = value.clone();
