@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, RwLock, watch};
 use tokio::time::timeout;
 
+use crate::anti_entropy::AntiEntropy;
 use crate::config::{Config, NodeConfig};
 use crate::indexes::{Gates, IndexLocks};
 use crate::keys;
@@ -46,6 +47,8 @@ pub struct Cluster {
     pub gates: Gates,
     /// Moves shards and repairs replicas.
     pub rebalance: Rebalance,
+    /// Compares replicas.
+    pub anti_entropy: AntiEntropy,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
     /// Who runs with which of our tables.
@@ -134,6 +137,7 @@ impl Cluster {
             instance: Mutex::default(),
             gates: Gates::default(),
             rebalance: Rebalance::new(config.rebalance.documents_per_second),
+            anti_entropy: AntiEntropy::default(),
             task_registered: Notify::new(),
             envoys,
             publishing: Mutex::default(),

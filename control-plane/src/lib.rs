@@ -2,6 +2,7 @@
 //! all nodes, and answers the part of the Meilisearch API that touches neither documents nor search.
 
 pub mod admin;
+pub mod anti_entropy;
 pub mod api;
 pub mod cli;
 pub mod cluster;

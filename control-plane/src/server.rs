@@ -25,7 +25,7 @@ use crate::indexes::drift;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
-use crate::{api, health, instance, rebalance, webhooks};
+use crate::{anti_entropy, api, health, instance, rebalance, webhooks};
 
 /// Past this a node whose state is not known yet counts as down. Until then a control plane that has just started
 /// does not tell Envoys that have a good table about nodes it has not asked yet.
@@ -160,6 +160,7 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
         drift::watch(&cluster),
         rebalance::run(cluster.clone()),
         rebalance::remember(&cluster),
+        anti_entropy::run(&cluster),
         watching,
     );
 }

@@ -32,6 +32,9 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     check_positive("health.unhealthy_threshold", config.health.unhealthy_threshold.into())?;
     check_positive("rebalance.shards_at_once", config.rebalance.shards_at_once as u64)?;
     check_positive("rebalance.nodes_at_once", config.rebalance.nodes_at_once as u64)?;
+    if let Some(interval) = config.anti_entropy.interval_ms {
+        check_positive("anti_entropy.interval_ms", interval)?;
+    }
     match config.rebalance.documents_per_second {
         Some(pace) if !(pace.is_finite() && pace > 0.0) => {
             refuse("rebalance.documents_per_second", pace, "it must be a number above 0, or left out")

@@ -10,7 +10,7 @@ const PREFIX: &str = "MIROIR_";
 
 /// The keys that environment variables may set. A variable that begins otherwise is none of ours: Kubernetes, for
 /// one, sets `MIROIR_PORT` and more for a service named `miroir`.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "shards",
     "replication_factor",
     "replica_groups",
@@ -28,6 +28,7 @@ const KEYS: [&str; 17] = [
     "timeouts",
     "health",
     "rebalance",
+    "anti_entropy",
 ];
 
 /// Reads and checks the configuration: the YAML file at `path`, then the environment over it.

@@ -71,6 +71,9 @@ pub struct Config {
     /// How shards are moved and replicas repaired.
     #[serde(default)]
     pub rebalance: RebalanceConfig,
+    /// How replicas are compared.
+    #[serde(default)]
+    pub anti_entropy: AntiEntropyConfig,
 }
 
 /// One Meilisearch instance.
@@ -239,6 +242,22 @@ impl Default for RebalanceConfig {
             write_patience_ms: 60_000,
             envoy_grace_ms: 600_000,
         }
+    }
+}
+
+/// How replicas are compared.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AntiEntropyConfig {
+    /// The pause between two checks; null for none but those that are asked for.
+    pub interval_ms: Option<u64>,
+    /// Whether what is found on schedule is repaired, or reported only.
+    pub repair: bool,
+}
+
+impl Default for AntiEntropyConfig {
+    fn default() -> Self {
+        AntiEntropyConfig { interval_ms: Some(24 * 60 * 60 * 1000), repair: true }
     }
 }
 

@@ -21,10 +21,12 @@ pub use round::run;
 pub use witness::remember;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-use crate::copy::Pace;
+use crate::cluster::Cluster;
+use crate::copy::{ChunkLimits, Context, Pace};
 use progress::Work;
 
 /// What the control plane knows of the rebalance beside the store.
@@ -52,6 +54,17 @@ impl Rebalance {
     /// Something has changed: there may be something to do.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// What all copies share.
+    pub fn copying<'c>(&'c self, cluster: &'c Cluster) -> Context<'c> {
+        Context {
+            store: &*cluster.store,
+            gates: &cluster.gates,
+            pace: &self.pace,
+            limits: ChunkLimits::default(),
+            write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
+        }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::fence;
 use crate::cluster::Cluster;
-use crate::copy::{ChunkLimits, Context, CopiedIndex, CopyError, Progress, Replica, sync};
+use crate::copy::{CopiedIndex, CopyError, Progress, Replica, sync};
 use crate::store::StoreError;
 
 /// Shards that a node gets from another.
@@ -63,13 +63,7 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
     };
     let (source, target) = (replica(&job.source)?, replica(&job.target)?);
     let shards: Vec<ShardId> = job.shards.keys().copied().collect();
-    let context = Context {
-        store: &*cluster.store,
-        gates: &cluster.gates,
-        pace: &cluster.rebalance.pace,
-        limits: ChunkLimits::default(),
-        write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
-    };
+    let context = cluster.rebalance.copying(cluster);
     // What is created or renamed while others are copied must be copied, too.
     let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
     loop {

@@ -45,3 +45,53 @@ async fn a_node_that_lost_all_it_had_is_filled_again() {
     let found = cluster.client().index("films").search(&json!({ "hitsPerPage": 1 })).await.unwrap();
     assert_eq!(found["totalHits"], DOCUMENTS);
 }
+
+#[tokio::test]
+async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
+    let cluster = cluster(3, 2).await;
+    films(&cluster).await;
+    let places = cluster.admin().get("/_miroir/shards").await.unwrap().ok().unwrap();
+    let shard = u64::from(miroir_core::shard::shard_of("7", 16));
+    let owners = places["shards"][shard as usize]["owners"]["group-0"].as_array().unwrap();
+    let node = |id: &Value| cluster.nodes().iter().find(|node| *id == node.id()).unwrap();
+    let second = node(&owners[1]).client();
+    let stranger = cluster.nodes().iter().find(|node| !owners.iter().any(|id| *id == node.id())).unwrap().client();
+    // Somebody talks to nodes past Miroir.
+    let deleted = second.delete("/indexes/films/documents/7").await.unwrap();
+    second.wait_for_success(&deleted).await.unwrap();
+    let tag = miroir_core::tag::encode(shard as u32);
+    let misplaced = json!([{ "id": 7, "title": "elsewhere", "genre": "genre 0", "_miroir_shard": tag }]);
+    let added = stranger.post("/indexes/films/documents", &misplaced).await.unwrap();
+    stranger.wait_for_success(&added).await.unwrap();
+    let untagged = json!([{ "id": 900_001, "title": "film number 900001", "genre": "genre 0", "version": 1 }]);
+    let added = second.post("/indexes/films/documents", &untagged).await.unwrap();
+    second.wait_for_success(&added).await.unwrap();
+
+    let admin = cluster.admin();
+    assert_eq!(admin.get("/_miroir/anti-entropy").await.unwrap().status, 404);
+    for (repair, kinds) in [
+        (false, vec!["misplaced", "missing", "wrongTag"]),
+        (true, vec!["misplaced", "missing", "wrongTag"]),
+        (false, vec![]),
+    ] {
+        let begun = admin.post("/_miroir/anti-entropy", &json!({ "repair": repair })).await.unwrap();
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let mut report = Value::Null;
+        wait_until("the check to end", PATIENCE, async || {
+            report = admin.get("/_miroir/anti-entropy").await?.json()?;
+            Ok(report["repairs"] == repair && report["finishedAt"].is_string())
+        })
+        .await
+        .unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let mut found: Vec<&str> = findings.iter().map(|finding| finding["kind"].as_str().unwrap()).collect();
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found, kinds, "{report:#}");
+        assert_eq!(report["unchecked"], json!([]));
+        settled(&cluster).await;
+    }
+    let mut expected: BTreeMap<u64, Value> = (0..DOCUMENTS).map(|id| (id, film(id, 1))).collect();
+    expected.insert(900_001, untagged[0].clone());
+    check_placement(&cluster, "films", &expected).await;
+}

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod operate;
+mod show;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -7,6 +10,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use self::operate::{GroupCommand, NodeCommand, RebalanceCommand, Remote};
 use crate::{config, server};
 
 /// Miroir's control plane: one Meilisearch endpoint over many nodes, through Envoy.
@@ -34,6 +38,32 @@ enum Command {
         /// What to log: a level, or levels by module as in `info,miroir_control_plane::xds=debug`.
         #[arg(long, value_name = "FILTER", env = "MIROIR_LOG", default_value = "info")]
         log: String,
+    },
+    /// What the cluster is made of and how it is.
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Adds, drains, removes and replaces nodes.
+    Node {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Adds and removes replica groups, and changes the number of copies.
+    Group {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(subcommand)]
+        command: GroupCommand,
+    },
+    /// Shows, pauses, resumes and cancels the moving of shards.
+    Rebalance {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(subcommand)]
+        command: RebalanceCommand,
     },
 }
 
@@ -67,6 +97,10 @@ impl Cli {
                     .init();
                 server::serve(config::load(&config, std::env::vars())?).await
             }
+            Command::Status { remote } => operate::status(&remote).await,
+            Command::Node { remote, command } => operate::node(&remote, command).await,
+            Command::Group { remote, command } => operate::group(&remote, command).await,
+            Command::Rebalance { remote, command } => operate::rebalance(&remote, command).await,
         }
     }
 }

@@ -1,0 +1,201 @@
+//! What the commands print: tables and progress bars for people, JSON for programs.
+
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{ContentArrangement, Table};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::rebalance::{MoveState, State, Status};
+
+/// The pause between two looks.
+pub const PAUSE: Duration = Duration::from_millis(500);
+/// So many moves are listed.
+const MOVES: usize = 20;
+
+/// Prints the cluster: its nodes and what goes on.
+///
+/// # Errors
+/// If what the control plane said is not what we know.
+pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::json!({"topology": topology, "rebalance": status}));
+        return Ok(());
+    }
+    let mut nodes = table(["node", "group", "weight", "status", "shards", "primary", "stale", "url"]);
+    for node in topology["nodes"].as_array().into_iter().flatten() {
+        let status = match node["reason"].as_str() {
+            Some(reason) => format!("{}: {reason}", text(&node["status"])),
+            None => text(&node["status"]),
+        };
+        let stale = node["stale"].as_array().map_or(0, Vec::len);
+        nodes.add_row([
+            text(&node["id"]),
+            text(&node["group"]),
+            text(&node["weight"]),
+            status,
+            text(&node["shards"]),
+            text(&node["primaryShards"]),
+            stale.to_string(),
+            text(&node["url"]),
+        ]);
+    }
+    println!(
+        "{} shards, {} copies of each in {} group(s), epoch {}, {} Envoy stream(s)",
+        topology["shards"],
+        topology["replicationFactor"],
+        topology["groups"].as_object().map_or(0, serde_json::Map::len),
+        topology["epoch"],
+        topology["envoys"].as_array().map_or(0, Vec::len),
+    );
+    println!("{nodes}");
+    rebalance(status, false, false)
+}
+
+/// Prints how far a rebalance is, or what one would move.
+///
+/// # Errors
+/// If what the control plane said is not what we know.
+pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{status}");
+        return Ok(());
+    }
+    let status: Status = serde_json::from_value(status.clone())?;
+    if planned {
+        println!(
+            "would change {} shard(s), about {} documents to copy; nothing was done",
+            status.shards_total,
+            HumanCount(status.documents_total)
+        );
+    } else {
+        println!("{}", summary(&status));
+    }
+    if !status.moves.is_empty() {
+        let mut moves = table(["shard", "group", "from", "to", "state"]);
+        for step in status.moves.iter().take(MOVES) {
+            let state = match &step.reason {
+                Some(reason) => format!("{}: {reason}", state_name(step.state)),
+                None => state_name(step.state).to_owned(),
+            };
+            moves.add_row([
+                step.shard.to_string(),
+                step.group.clone(),
+                step.from.join(", "),
+                step.to.join(", "),
+                state,
+            ]);
+        }
+        println!("{moves}");
+        if status.moves.len() > MOVES {
+            println!("… and {} more", status.moves.len() - MOVES);
+        }
+    }
+    if !status.repairs.is_empty() {
+        let mut repairs = table(["stale node", "shards", "repaired from", "documents", "state"]);
+        for repair in &status.repairs {
+            repairs.add_row([
+                repair.node.clone(),
+                repair.shards.len().to_string(),
+                repair.source.clone().unwrap_or_default(),
+                format!("{} of {}", HumanCount(repair.documents_done), HumanCount(repair.documents)),
+                repair.reason.clone().unwrap_or_else(|| "being repaired".to_owned()),
+            ]);
+        }
+        println!("{repairs}");
+    }
+    Ok(())
+}
+
+/// Shows a bar until all is done.
+///
+/// # Errors
+/// If the control plane can't be asked; while it is away for a moment it is waited for.
+pub async fn watch(ask: impl AsyncFn() -> anyhow::Result<Value>) -> anyhow::Result<()> {
+    let style = "{msg}\n{bar:40} {pos}/{len} shards  {prefix}";
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(style)?);
+    let mut failures = 0;
+    loop {
+        let status = match ask().await {
+            Ok(status) => status,
+            Err(error) if failures < 20 => {
+                failures += 1;
+                bar.set_message(format!("{error:#}"));
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failures = 0;
+        let is_done = is_done(&status);
+        let status: Status = serde_json::from_value(status)?;
+        bar.set_length(status.shards_total as u64);
+        bar.set_position(status.shards_done as u64);
+        let left = status.seconds_left.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
+        bar.set_prefix(format!(
+            "{} of {} documents, {}, {:.0}/s{left}",
+            HumanCount(status.documents_done),
+            HumanCount(status.documents_total),
+            HumanBytes(status.bytes_done),
+            status.documents_per_second,
+        ));
+        bar.set_message(summary(&status));
+        if is_done {
+            bar.finish();
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether nothing is left to be done.
+pub fn is_done(status: &Value) -> bool {
+    status["state"] == "idle" && status["repairs"].as_array().is_none_or(Vec::is_empty)
+}
+
+fn summary(status: &Status) -> String {
+    let count = |state| status.moves.iter().filter(|step| step.state == state).count();
+    let what = match status.state {
+        State::Idle if status.repairs.is_empty() => "everything is where it belongs".to_owned(),
+        State::Idle => "every shard is where it belongs; replicas are repaired".to_owned(),
+        State::Paused => format!("paused with {} shard(s) to move", status.moves.len()),
+        State::Canceling => "going back to where it was".to_owned(),
+        State::Running => format!(
+            "{} of {} shards moved: {} copying, {} waiting, {} blocked, {} to clean up",
+            status.shards_done,
+            status.shards_total,
+            count(MoveState::Copying),
+            count(MoveState::Waiting) + count(MoveState::Cutover),
+            count(MoveState::Blocked),
+            count(MoveState::Cleanup),
+        ),
+    };
+    match &status.reason {
+        Some(reason) => format!("epoch {}: {what} ({reason})", status.epoch),
+        None => format!("epoch {}: {what}", status.epoch),
+    }
+}
+
+fn state_name(state: MoveState) -> &'static str {
+    match state {
+        MoveState::Waiting => "waiting",
+        MoveState::Copying => "copying",
+        MoveState::Blocked => "blocked",
+        MoveState::Cutover => "cutting over",
+        MoveState::Cleanup => "cleaning up",
+    }
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
