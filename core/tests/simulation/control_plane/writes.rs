@@ -1,0 +1,142 @@
+//! What the filter says of a write: that it begins, and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::control::{BEGIN_WRITE_PATH, BegunWrite, PartOutcome, RegisterWrite, WritePart};
+use miroir_core::error::routing_stale;
+use miroir_core::exchange::{Answer, Call};
+use miroir_core::shard::ShardId;
+
+use super::{is_up, publish, run_with, with};
+use crate::clock::Time;
+use crate::node::answer;
+use crate::store::{Fence, Missed, Refused, TaskPart, TaskRecord};
+use crate::world::{Break, CONTROL_TIMEOUT, Sim, World};
+
+/// How long the Envoys are waited for before a client hears of its write.
+const ENVOYS_WAIT: Time = 60;
+
+pub async fn handle(sim: &Sim, call: &Call) -> Answer {
+    if call.target == BEGIN_WRITE_PATH {
+        return begin(sim).await;
+    }
+    let write: RegisterWrite = serde_json::from_slice(&call.body).expect("a registration");
+    let ticket = write.ticket.clone();
+    sim.note(|| {
+        let (epoch, acknowledged, error) = (write.epoch, write.acknowledged, write.error.is_some());
+        let parts: Vec<String> = write
+            .parts
+            .iter()
+            .map(|part| format!("{} {:?} {:?}", part.node, part.shards, part.outcome))
+            .collect();
+        format!("register by epoch {epoch} acknowledged {acknowledged} error {error}: {}", parts.join("; "))
+    });
+    let answer = register(sim, write).await;
+    sim.note(|| format!("registered: {}", answer.status));
+    if let Some(ticket) = ticket {
+        with(sim, |running| running.tickets.remove(&ticket));
+    }
+    answer
+}
+
+async fn begin(sim: &World) -> Answer {
+    if !sim.clock.until(CONTROL_TIMEOUT, || with(sim, |running| !running.gate_is_closed)).await {
+        return answer(503, b"{}".to_vec());
+    }
+    let ticket = format!("{:x}", sim.random.draw());
+    with(sim, |running| running.tickets.insert(ticket.clone(), sim.now()));
+    let begun = BegunWrite { exists: true, primary_key: Some("id".into()), ticket: Some(ticket) };
+    answer(200, serde_json::to_vec(&begun).unwrap_or_default())
+}
+
+async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
+    let missed = missed(&write.parts);
+    if !write.acknowledged {
+        mark_stale(sim, &missed).await;
+        return answer(204, Vec::new());
+    }
+    let fails = write.error.is_some();
+    let accepted = accepted(&write.parts);
+    let parts = write.parts.into_iter().filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)));
+    let parts: Vec<TaskPart> = parts.map(task_part).collect();
+    let task = TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails };
+    let fence = Fence {
+        epoch: write.epoch,
+        checks_epoch: !sim.lacks(Break::Retiring),
+        checks_takers: !sim.lacks(Break::CleanTaker),
+        counts_joiners: sim.lacks(Break::JoiningOwnersDontCount),
+    };
+    if fails {
+        mark_stale(sim, &missed).await;
+    }
+    let registered = sim.store.borrow_mut().register(task, &missed, Some(fence).filter(|_| !fails));
+    match registered {
+        Ok(()) if !fails && !missed.is_empty() => publish_everywhere(sim).await,
+        Ok(()) => {}
+        Err(Refused::EpochRetired) => {
+            mark_stale(sim, &missed).await;
+            return conflict();
+        }
+        Err(Refused::NoCleanCopy) => return refuse(sim, accepted, missed).await,
+    }
+    answer(200, b"{\"taskUid\":1}".to_vec())
+}
+
+fn conflict() -> Answer {
+    answer(409, routing_stale().to_json())
+}
+
+/// Of each shard that a refused write may have left different on its copies, the first that took it is what the others
+/// are repaired from.
+async fn refuse(sim: &Sim, accepted: BTreeMap<String, BTreeSet<ShardId>>, missed: Missed) -> Answer {
+    let mut kept = BTreeSet::new();
+    let mut stale = Missed::new();
+    let mut best_first: Vec<(String, BTreeSet<ShardId>)> = accepted.into_iter().collect();
+    best_first.sort_by_key(|(node, _)| !is_up(sim, node));
+    for (node, shards) in best_first {
+        let (again, first): (Vec<ShardId>, Vec<ShardId>) =
+            shards.iter().partition(|shard| kept.contains(*shard));
+        kept.extend(first);
+        stale.push((node, again));
+    }
+    stale.extend(missed.into_iter().map(|(node, mut shards)| {
+        shards.retain(|shard| kept.contains(shard));
+        (node, shards)
+    }));
+    stale.retain(|(_, shards)| !shards.is_empty());
+    mark_stale(sim, &stale).await;
+    conflict()
+}
+
+async fn mark_stale(sim: &Sim, missed: &Missed) {
+    if missed.is_empty() {
+        return;
+    }
+    for (node, shards) in missed {
+        sim.store.borrow_mut().mark_stale(node, shards);
+    }
+    publish_everywhere(sim).await;
+}
+
+async fn publish_everywhere(sim: &Sim) {
+    let version = publish(sim);
+    run_with(sim, version, ENVOYS_WAIT).await;
+}
+
+fn accepted(parts: &[WritePart]) -> BTreeMap<String, BTreeSet<ShardId>> {
+    let mut accepted: BTreeMap<String, BTreeSet<ShardId>> = BTreeMap::new();
+    for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
+        accepted.entry(part.node.clone()).or_default().extend(&part.shards);
+    }
+    accepted
+}
+
+fn missed(parts: &[WritePart]) -> Missed {
+    let missed = parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Missed(_)));
+    missed.map(|part| (part.node.clone(), part.shards.clone())).collect()
+}
+
+fn task_part(part: WritePart) -> TaskPart {
+    let WritePart { node, shards, outcome, .. } = part;
+    TaskPart { node, shards, outcome, success: None, unreliable: Vec::new() }
+}

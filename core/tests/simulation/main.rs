@@ -1,0 +1,85 @@
+//! The whole protocol of writes, migrations and repairs in virtual time: nodes, Envoys, the control plane and clients, with
+//! whatever may go wrong. All of a run follows from its seed.
+//!
+//! `MIROIR_SEED=7 cargo test -p miroir-core --test simulation` runs one seed alone and prints all that happens.
+
+mod checks;
+mod clients;
+mod clock;
+mod control_plane;
+mod envoy;
+mod faults;
+mod history;
+mod node;
+mod random;
+mod run;
+mod store;
+mod world;
+
+use run::run;
+use world::Break;
+
+/// So many that they take some twenty seconds on one core.
+const SEEDS: u64 = 2000;
+/// Among so many seeds one finds what is broken.
+const SEEDS_TO_FIND: u64 = 2000;
+
+#[test]
+fn the_protocol_holds() {
+    let alone = std::env::var("MIROIR_SEED").ok().map(|seed| seed.parse::<u64>().expect("MIROIR_SEED is a number"));
+    if let Some(seed) = alone {
+        let outcome = run(seed, None, true);
+        outcome.trace.iter().for_each(|line| println!("{line}"));
+        println!("{:?}", outcome.counts);
+        assert_eq!(outcome.violation, None);
+        return;
+    }
+    let mut counts = run::Counts::default();
+    for seed in 0..SEEDS {
+        let outcome = run(seed, None, false);
+        counts.add(&outcome.counts);
+        if let Some(violation) = outcome.violation {
+            let trace = run(seed, None, true).trace;
+            let from = trace.len().saturating_sub(60);
+            trace.iter().skip(from).for_each(|line| println!("{line}"));
+            panic!("seed {seed}: {violation}\nMIROIR_SEED={seed} runs it alone");
+        }
+    }
+    println!("{counts:?}");
+}
+
+fn finds(broken: Break) {
+    let found = (0..SEEDS_TO_FIND).find_map(|seed| Some((seed, run(seed, Some(broken), false).violation?)));
+    println!("{broken:?}: {found:?}");
+    assert!(found.is_some(), "nobody misses {broken:?}");
+}
+
+#[test]
+fn a_copy_that_is_not_compared_again_is_found() {
+    finds(Break::Recheck);
+}
+
+#[test]
+fn a_copy_that_waits_for_nothing_is_found() {
+    finds(Break::Barrier);
+}
+
+#[test]
+fn epochs_that_are_never_retired_are_found() {
+    finds(Break::Retiring);
+}
+
+#[test]
+fn joining_owners_that_count_for_the_quorum_are_found() {
+    finds(Break::JoiningOwnersDontCount);
+}
+
+#[test]
+fn writes_that_no_clean_copy_took_are_found() {
+    finds(Break::CleanTaker);
+}
+
+#[test]
+fn a_cleanup_that_does_not_wait_is_found() {
+    finds(Break::CleanupWaits);
+}

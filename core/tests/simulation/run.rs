@@ -1,0 +1,170 @@
+//! One run from its seed to its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::rebalance::{Epoch, Situation, advance};
+
+use crate::clock::{Owner, Time};
+use crate::control_plane::{self, topology};
+use crate::envoy::Envoy;
+use crate::history::History;
+use crate::node::{DocumentId, Node};
+use crate::store::Topology;
+use crate::world::{Break, ENVOYS, NODES, SHARDS, Sim, World};
+use crate::{checks, clients, faults};
+
+const FAULTS_END: Time = 4000;
+/// By then all is as it is to be.
+const REST: Time = FAULTS_END + 25_000;
+
+#[derive(Debug, Default)]
+pub struct Counts {
+    writes: u64,
+    acknowledged: u64,
+    reads: u64,
+    checked_reads: u64,
+    epochs: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Counts) {
+        self.writes += other.writes;
+        self.acknowledged += other.acknowledged;
+        self.reads += other.reads;
+        self.checked_reads += other.checked_reads;
+        self.epochs += other.epochs;
+    }
+}
+
+pub struct Outcome {
+    pub violation: Option<String>,
+    pub trace: Vec<String>,
+    pub counts: Counts,
+}
+
+pub fn run(seed: u64, broken: Option<Break>, traces: bool) -> Outcome {
+    let sim = World::new(seed, broken, traces);
+    begin(&sim);
+    let goes_on = || sim.violation.borrow().is_none();
+    sim.clock.run_until(FAULTS_END, goes_on);
+    if goes_on() {
+        sim.note(|| "all is to be well again".into());
+        sim.is_ending.set(true);
+        rest(&sim);
+    }
+    if goes_on() {
+        let differing = checks::at_rest(&sim);
+        if goes_on() && !differing.is_empty() {
+            anti_entropy(&sim, &differing);
+        }
+    }
+    for owner in (0..ENVOYS).map(Owner::Envoy).chain([Owner::ControlPlane, Owner::World]) {
+        sim.clock.kill(owner);
+    }
+    let history = sim.history.borrow();
+    let counts = Counts {
+        writes: history.writes,
+        acknowledged: history.acknowledged,
+        reads: history.reads,
+        checked_reads: history.checked_reads,
+        epochs: sim.store.borrow().epoch.epoch,
+    };
+    Outcome { violation: sim.violation.borrow().clone(), trace: sim.trace(), counts }
+}
+
+fn begin(sim: &Sim) {
+    *sim.history.borrow_mut() = History::new();
+    let members = sim.random.between(1, 4) as usize;
+    let weights: BTreeMap<String, f64> = NODES[..members].iter().map(|node| ((*node).to_owned(), 1.0)).collect();
+    let topology = Topology {
+        groups: BTreeMap::from([("g".to_owned(), weights)]),
+        replication_factor: sim.random.between(1, 3) as usize,
+    };
+    {
+        let mut store = sim.store.borrow_mut();
+        topology::change(&mut store, topology);
+        store.epoch = Epoch { epoch: 1, owners: store.target.clone(), ..Epoch::default() };
+    }
+    for node in NODES {
+        sim.nodes.borrow_mut().insert(node.to_owned(), Node::new());
+        let world = sim.clone();
+        sim.clock.spawn(Owner::World, async move { work(&world, node).await });
+    }
+    let table = control_plane::first_table(sim);
+    *sim.envoys.borrow_mut() = (0..ENVOYS)
+        .map(|_| Envoy {
+            routing: table.clone(),
+            write_routing: table.clone(),
+            is_serving: false,
+            cut_since: None,
+            slowness: 0,
+        })
+        .collect();
+    control_plane::start(sim);
+    clients::start(sim);
+    faults::start(sim);
+}
+
+/// A node does its tasks one after the other.
+async fn work(sim: &World, name: &str) {
+    let fails = if sim.random.per_mille(300) { 20 } else { 0 };
+    loop {
+        let slowness = sim.nodes.borrow()[name].slowness;
+        sim.sleep(sim.random.between(2, 8 + slowness / 4)).await;
+        let mut nodes = sim.nodes.borrow_mut();
+        let Some(node) = nodes.get_mut(name).filter(|node| node.is_running) else { continue };
+        let fails = !sim.is_ending.get() && sim.random.per_mille(fails);
+        if let Some(task) = node.work(fails) {
+            sim.note(|| format!("{name} has done {task:?}{}", if fails { ": failed" } else { "" }));
+            if fails {
+                sim.history.borrow_mut().failed.insert(task.write);
+            }
+        }
+    }
+}
+
+/// Waits until all writes are over, all replicas are clean and all owners are those that are wanted.
+fn rest(sim: &World) {
+    let mut next = FAULTS_END;
+    while sim.now() < REST && sim.violation.borrow().is_none() {
+        next += 100;
+        sim.clock.run_until(next, || sim.violation.borrow().is_none());
+        if is_at_rest(sim) {
+            return;
+        }
+    }
+    if sim.violation.borrow().is_none() {
+        let store = sim.store.borrow();
+        let (stale, epoch) = (&store.stale, &store.epoch);
+        sim.fail(format!("it does not come to rest: stale {stale:?}, {epoch:?}, target {:?}", store.target));
+    }
+}
+
+fn is_at_rest(sim: &World) -> bool {
+    let mut store = sim.store.borrow_mut();
+    let members: BTreeSet<String> = store.topology.members();
+    let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2 };
+    let is_placed = advance(&store.epoch, &situation).is_none() && store.epoch.owners == store.target;
+    let is_clean = store.stale.is_empty() && store.epoch.leftovers.is_empty();
+    let is_done = store.unfinished().is_empty() && sim.nodes.borrow().values().all(|node| node.queue.is_empty());
+    let history = sim.history.borrow();
+    let is_quiet = history.under_way.is_empty() && !history.documents.values().any(|document| document.is_locked);
+    is_placed && is_clean && is_done && is_quiet && sim.control_plane.borrow().is_some()
+}
+
+/// Where replicas differ that are clean, the primary wins.
+fn anti_entropy(sim: &World, differing: &BTreeSet<DocumentId>) {
+    {
+        let mut store = sim.store.borrow_mut();
+        let shards: BTreeSet<u32> =
+            differing.iter().map(|id| sim.history.borrow().documents[id].shard).filter(|shard| *shard < SHARDS).collect();
+        for shard in shards {
+            let others: Vec<String> = store.epoch.owners_of(shard).skip(1).map(str::to_owned).collect();
+            others.iter().for_each(|node| store.mark_stale(node, &[shard]));
+        }
+    }
+    rest(sim);
+    if !checks::at_rest(sim).is_empty() {
+        sim.fail("replicas differ after they were compared");
+    }
+}
