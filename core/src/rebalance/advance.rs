@@ -16,10 +16,15 @@ pub struct Situation<'a> {
     pub members: &'a BTreeSet<String>,
     /// In how many shards nodes may be joining at once. A new group takes no notice of it: it must own all shards.
     pub at_once: usize,
+    /// Whether every Envoy that may serve has a table that names those who are [coming](Epoch::coming) by now, so that they
+    /// may join.
+    pub is_announced: bool,
 }
 
 /// The epoch after `now`; `None` while there is nothing to change: all is as it is to be, or nodes that join have to be
 /// repaired first.
+///
+/// Who is to join is announced by an epoch before, see [`Epoch::coming`].
 pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
     let mut next = Epoch { epoch: now.epoch + 1, leftovers: now.leftovers.clone(), ..Epoch::default() };
     let under_way = now
@@ -29,21 +34,22 @@ pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
         .filter(|(shard, nodes)| nodes.iter().any(|node| is_stale(situation.stale, node, **shard)));
     let mut free = situation.at_once.saturating_sub(under_way.count());
     for (group, target) in situation.target {
-        let before = now.owners.get(group);
-        if before.is_none() {
-            free = usize::MAX;
-        }
+        let Some(before) = now.owners.get(group) else {
+            next.begin(group, target, now, situation);
+            continue;
+        };
         for (shard, wanted) in (0..).zip(target) {
-            let has = before.and_then(|owners| owners.get(shard as usize)).map_or(&[][..], Vec::as_slice);
+            let has = before.get(shard as usize).map_or(&[][..], Vec::as_slice);
             let joining = now.joining_of(group, shard);
-            let change = Change { shard, has, joining, wanted, situation };
-            let (owners, joining) = change.make(&mut free);
+            let change = Change { now, shard, has, joining, wanted, situation };
+            let Changed { owners, joining, coming } = change.make(&mut free);
+            coming.into_iter().for_each(|node| next.announce(node, shard));
             next.own(group, owners, shard, joining);
         }
     }
     // A group that is not wanted goes once the others hold all that it holds.
     let gone = now.owners.iter().filter(|(group, _)| !situation.target.contains_key(*group));
-    if !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
+    if next.owners.is_empty() || !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
         for (group, owners) in gone {
             next.owners.insert(group.clone(), owners.clone());
             next.joining.extend(
@@ -55,7 +61,7 @@ pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
     if !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
         return None;
     }
-    let changed = (&next.owners, &next.joining) != (&now.owners, &now.joining);
+    let changed = (&next.owners, &next.joining, &next.coming) != (&now.owners, &now.joining, &now.coming);
     changed.then_some(next)
 }
 
@@ -84,6 +90,7 @@ fn among(epoch: &Epoch, members: &BTreeSet<String>) -> Epoch {
 
 /// One shard of one group.
 struct Change<'a> {
+    now: &'a Epoch,
     shard: ShardId,
     has: &'a [String],
     joining: Option<&'a BTreeSet<String>>,
@@ -91,9 +98,17 @@ struct Change<'a> {
     situation: &'a Situation<'a>,
 }
 
+/// What becomes of it.
+struct Changed {
+    owners: Vec<String>,
+    /// Who of them joins.
+    joining: BTreeSet<String>,
+    /// Who is to join next.
+    coming: Vec<String>,
+}
+
 impl Change<'_> {
-    /// The owners, and who of them joins.
-    fn make(&self, free: &mut usize) -> (Vec<String>, BTreeSet<String>) {
+    fn make(&self, free: &mut usize) -> Changed {
         let is_member = |node: &&String| self.situation.members.contains(*node);
         let was_joining = |node: &String| self.joining.is_some_and(|joining| joining.contains(node));
         let is_wanted = |node: &String| self.wanted.contains(node);
@@ -105,10 +120,16 @@ impl Change<'_> {
 
         let missing = self.wanted.iter().filter(is_member).filter(|node| !owners.contains(node));
         let missing: Vec<String> = missing.cloned().collect();
+        let mut coming = Vec::new();
         if !missing.is_empty() && (*free > 0 || owners.is_empty()) {
             *free = free.saturating_sub(1);
-            owners.extend(missing.iter().cloned());
-            joining.extend(missing);
+            // A shard must have an owner, announced or not.
+            let has_none = owners.is_empty();
+            let (join, come): (Vec<String>, Vec<String>) =
+                missing.into_iter().partition(|node| has_none || self.may_join(node));
+            owners.extend(join.iter().cloned());
+            joining.extend(join);
+            coming = come;
         }
         // The others leave when all that are wanted have all of it.
         let is_there =
@@ -116,7 +137,11 @@ impl Change<'_> {
         if !self.wanted.is_empty() && self.wanted.iter().all(is_there) {
             owners = self.wanted.to_vec();
         }
-        (owners, joining)
+        Changed { owners, joining, coming }
+    }
+
+    fn may_join(&self, node: &str) -> bool {
+        self.situation.is_announced && self.now.is_coming(node, self.shard)
     }
 
     fn is_stale(&self, node: &str) -> bool {
@@ -125,6 +150,28 @@ impl Change<'_> {
 }
 
 impl Epoch {
+    /// A new group joins whole, once all of it was announced.
+    fn begin(&mut self, group: &str, target: &[Vec<String>], now: &Epoch, situation: &Situation) {
+        let members = |owners: &[String]| -> Vec<String> {
+            owners.iter().filter(|node| situation.members.contains(*node)).cloned().collect()
+        };
+        let all: Vec<Vec<String>> = target.iter().map(|owners| members(owners)).collect();
+        let is_announced = |(shard, owners): (ShardId, &Vec<String>)| {
+            owners.iter().all(|node| now.is_coming(node, shard) || now.owns(node, shard))
+        };
+        let joins = situation.is_announced && (0..).zip(&all).all(is_announced);
+        for (shard, owners) in (0..).zip(all) {
+            match joins {
+                true => self.own(group, owners.clone(), shard, owners.into_iter().collect()),
+                false => owners.into_iter().for_each(|node| self.announce(node, shard)),
+            }
+        }
+    }
+
+    fn announce(&mut self, node: String, shard: ShardId) {
+        self.coming.entry(node).or_default().insert(shard);
+    }
+
     fn own(&mut self, group: &str, owners: Vec<String>, shard: ShardId, joining: BTreeSet<String>) {
         self.owners.entry(group.to_owned()).or_default().push(owners);
         if !joining.is_empty() {

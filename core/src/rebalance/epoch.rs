@@ -23,6 +23,10 @@ pub struct Epoch {
     /// Owners that have never had all of a shard: they are not read. By group and shard.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub joining: BTreeMap<String, BTreeMap<ShardId, BTreeSet<String>>>,
+    /// Shards that a node is to join next. Before it does, every Envoy must know that the node may hold documents of them: one that
+    /// doesn't would read the node for all that it holds, and find twice what another Envoy has just written to it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub coming: BTreeMap<String, BTreeSet<ShardId>>,
     /// Shards of which a node may still hold documents although it does not own them any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leftovers: BTreeMap<String, BTreeSet<ShardId>>,
@@ -51,6 +55,17 @@ impl Epoch {
     /// Those who join a shard of a group.
     pub fn joining_of(&self, group: &str, shard: ShardId) -> Option<&BTreeSet<String>> {
         self.joining.get(group)?.get(&shard)
+    }
+
+    /// Whether a node is to join a shard next.
+    pub fn is_coming(&self, node: &str, shard: ShardId) -> bool {
+        self.coming.get(node).is_some_and(|shards| shards.contains(&shard))
+    }
+
+    /// The shards of which a node may hold documents although it does not own them: reads must not count these.
+    pub fn may_hold(&self, node: &str) -> BTreeSet<ShardId> {
+        let of = |shards: &BTreeMap<String, BTreeSet<ShardId>>| shards.get(node).cloned().unwrap_or_default();
+        &of(&self.leftovers) | &of(&self.coming)
     }
 
     /// The owners of a shard that are read, in all groups.

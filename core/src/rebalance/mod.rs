@@ -1,6 +1,7 @@
 //! How a placement becomes another one while traffic runs, and which copies of a shard can be relied on meanwhile.
 //!
-//! A node that is to own a shard **joins** first: writes go to it, reads don't, and it counts as **stale** until it was
+//! A node that is to own a shard is **coming** first: nothing goes to it, but all who read it know that it may soon hold
+//! documents that they must not count. Then it **joins**: writes go to it, reads don't, and it counts as **stale** until it was
 //! repaired from a clean copy. So moving a shard and repairing a replica that missed a write are one thing. Once all
 //! that are to own the shard are clean, those that are not to **leave**; what they still hold is a **leftover**, which
 //! reads exclude by its tag until it is deleted.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::clock::{Owner, Time};
 use crate::control_plane::{self, topology};
-use crate::node::Node;
 use crate::world::{ENVOYS, NODES, SHARDS, Sim, World};
 use miroir_core::rebalance::rolled_back;
 
@@ -97,21 +96,34 @@ fn stop(sim: &Sim, node: &str, time: Time) {
     });
 }
 
-/// Never the last clean copy: all is lost with that. It takes so long that it is noticed.
+/// A node that is down for a while comes back empty.
 fn wipe(sim: &Sim, node: &str) {
-    let store = sim.store.borrow();
-    let has_copy = |shard| {
-        let mut others = store.epoch.clean_readers_of(shard, &store.stale).filter(|other| *other != node);
-        others.any(|other| sim.nodes.borrow()[other].has_index)
-    };
-    let is_running = sim.is_running(node) && sim.nodes.borrow()[node].has_index;
-    if !is_running || !(0..SHARDS).all(has_copy) {
+    if !sim.is_running(node) || !sim.nodes.borrow()[node].has_index {
         return;
     }
-    drop(store);
-    sim.note(|| format!("{node} is wiped"));
-    sim.nodes.borrow_mut().get_mut(node).expect("a node").wipe();
-    stop(sim, node, sim.random.between(200, 600));
+    let time = sim.random.between(200, 600);
+    let wiped = node.to_owned();
+    later(sim, time - 1, move |sim| {
+        if may_lose(sim, &wiped) {
+            sim.note(|| format!("{wiped} is wiped"));
+            sim.nodes.borrow_mut().get_mut(&wiped).expect("a node").wipe();
+        }
+    });
+    stop(sim, node, time);
+}
+
+/// Never the last clean copy of something: that is lost for good. Nor what it alone has accepted so far, so there must
+/// have been time to see what others missed.
+fn may_lose(sim: &World, node: &str) -> bool {
+    let store = sim.store.borrow();
+    let nodes = sim.nodes.borrow();
+    let has_copy = |shard| {
+        let mut others = store.epoch.clean_readers_of(shard, &store.stale).filter(|other| *other != node);
+        others.any(|other| nodes[other].has_index)
+    };
+    let is_known_to_be_down = control_plane::knows_to_be_down(sim, node);
+    let are_others_whole = nodes.values().all(|node| node.has_index);
+    is_known_to_be_down && are_others_whole && (0..SHARDS).all(has_copy) && !sim.fails_tasks.get()
 }
 
 fn cut(sim: &Sim, envoy: usize) {
@@ -152,18 +164,15 @@ fn change_topology(sim: &World) {
     }
     let mut store = sim.store.borrow_mut();
     let mut topology = store.topology.clone();
-    let members = topology.members();
-    let unused: Vec<&str> = NODES.into_iter().filter(|node| !members.contains(*node)).collect();
     let groups: Vec<String> = topology.groups.keys().cloned().collect();
     let Some(group) = sim.random.pick(&groups) else { return };
     let nodes: Vec<String> = topology.groups[group].keys().cloned().collect();
     let node = sim.random.pick(&nodes).cloned().unwrap_or_default();
     let active = |nodes: &BTreeMap<String, f64>| nodes.values().filter(|weight| **weight > 0.0).count();
     let weights = topology.groups.get_mut(group).expect("a group");
-    let mut add = |weights: &mut BTreeMap<String, f64>| {
-        let Some(new) = sim.random.pick(&unused) else { return false };
-        // Another machine with an old name holds nothing.
-        sim.nodes.borrow_mut().insert((*new).to_owned(), Node::new());
+    let add = |weights: &mut BTreeMap<String, f64>| {
+        let Some(new) = NODES.get(sim.used_names.get()) else { return false };
+        sim.used_names.set(sim.used_names.get() + 1);
         weights.insert((*new).to_owned(), 1.0);
         true
     };
@@ -173,11 +182,17 @@ fn change_topology(sim: &World) {
         3 if active(weights) > 1 => {
             // By force: the other copies must do.
             let epoch = &store.epoch;
-            let others = |shard| epoch.clean_readers_of(shard, &store.stale).any(|other| other != node);
+            // Nor may a group be left without an owner of a shard: a new one had to join unannounced.
+            let others = |shard| {
+                epoch.clean_readers_of(shard, &store.stale).any(|other| other != node)
+                    && epoch.owners.get(group).is_none_or(|owners| owners[shard as usize].len() > 1)
+            };
             if !(0..SHARDS).all(others) {
                 return;
             }
             weights.remove(&node);
+            // In the same transaction: from here the other copies count as the last ones.
+            store.mark_lost(&node, &(0..SHARDS).collect::<Vec<_>>());
         }
         4 if add(weights) => drop(weights.insert(node, 0.0)),
         5 => topology.replication_factor = sim.random.between(1, 3) as usize,

@@ -83,3 +83,23 @@ fn writes_that_no_clean_copy_took_are_found() {
 fn a_cleanup_that_does_not_wait_is_found() {
     finds(Break::CleanupWaits);
 }
+
+#[test]
+fn joining_owners_that_nobody_announces_are_found() {
+    finds(Break::Announcement);
+}
+
+#[test]
+fn writes_that_begin_by_a_retired_epoch_are_found() {
+    finds(Break::BeginChecksEpoch);
+}
+
+#[test]
+fn a_cleanup_before_writes_are_over_is_found() {
+    finds(Break::CleanupBarrier);
+}
+
+#[test]
+fn refused_writes_that_nobody_cares_for_are_found() {
+    finds(Break::RefusedWritesMark);
+}

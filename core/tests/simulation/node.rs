@@ -103,7 +103,7 @@ impl Node {
                         }
                     }
                 }
-                Work::Delete(ids) => ids.iter().for_each(|id| drop(self.documents.remove(id))),
+                Work::Delete(ids) => self.documents.retain(|id, _| !ids.contains(id)),
                 Work::DeleteShards(shards) => {
                     self.documents.retain(|_, document| !shards.contains(&document.shard));
                 }

@@ -9,7 +9,7 @@ use crate::control_plane::{self, topology};
 use crate::envoy::Envoy;
 use crate::history::History;
 use crate::node::{DocumentId, Node};
-use crate::store::Topology;
+use crate::store::{Store, Topology};
 use crate::world::{Break, ENVOYS, NODES, SHARDS, Sim, World};
 use crate::{checks, clients, faults};
 
@@ -74,8 +74,10 @@ pub fn run(seed: u64, broken: Option<Break>, traces: bool) -> Outcome {
 
 fn begin(sim: &Sim) {
     *sim.history.borrow_mut() = History::new();
+    sim.fails_tasks.set(sim.random.per_mille(200));
     let members = sim.random.between(1, 4) as usize;
     let weights: BTreeMap<String, f64> = NODES[..members].iter().map(|node| ((*node).to_owned(), 1.0)).collect();
+    sim.used_names.set(members);
     let topology = Topology {
         groups: BTreeMap::from([("g".to_owned(), weights)]),
         replication_factor: sim.random.between(1, 3) as usize,
@@ -107,7 +109,7 @@ fn begin(sim: &Sim) {
 
 /// A node does its tasks one after the other.
 async fn work(sim: &World, name: &str) {
-    let fails = if sim.random.per_mille(300) { 20 } else { 0 };
+    let fails = if sim.fails_tasks.get() { 20 } else { 0 };
     loop {
         let slowness = sim.nodes.borrow()[name].slowness;
         sim.sleep(sim.random.between(2, 8 + slowness / 4)).await;
@@ -134,19 +136,21 @@ fn rest(sim: &World) {
         }
     }
     if sim.violation.borrow().is_none() {
-        let store = sim.store.borrow();
-        let (stale, epoch) = (&store.stale, &store.epoch);
-        sim.fail(format!("it does not come to rest: stale {stale:?}, {epoch:?}, target {:?}", store.target));
+        let mut store = sim.store.borrow_mut();
+        let (unfinished, under_way) = (store.unfinished(), sim.history.borrow().under_way.clone());
+        let Store { stale, epoch, target, .. } = &*store;
+        let what = format!("stale {stale:?}, {epoch:?}, target {target:?}, {unfinished:?}, {under_way:?}");
+        sim.fail(format!("it does not come to rest: {what}"));
     }
 }
 
 fn is_at_rest(sim: &World) -> bool {
     let mut store = sim.store.borrow_mut();
     let members: BTreeSet<String> = store.topology.members();
-    let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2 };
+    let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2, is_announced: true };
     let is_placed = advance(&store.epoch, &situation).is_none() && store.epoch.owners == store.target;
     let is_clean = store.stale.is_empty() && store.epoch.leftovers.is_empty();
-    let is_done = store.unfinished().is_empty() && sim.nodes.borrow().values().all(|node| node.queue.is_empty());
+    let is_done = store.unfinished().is_empty() && members.iter().all(|node| sim.nodes.borrow()[node].queue.is_empty());
     let history = sim.history.borrow();
     let is_quiet = history.under_way.is_empty() && !history.documents.values().any(|document| document.is_locked);
     is_placed && is_clean && is_done && is_quiet && sim.control_plane.borrow().is_some()

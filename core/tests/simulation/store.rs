@@ -107,6 +107,12 @@ impl Store {
         self.epoch.leftovers.retain(|_, shards| !shards.is_empty());
     }
 
+    pub fn add_leftover(&mut self, node: &str, shard: ShardId) {
+        if self.topology.members().contains(node) {
+            self.epoch.leftovers.entry(node.to_owned()).or_default().insert(shard);
+        }
+    }
+
     pub fn mark_stale(&mut self, node: &str, shards: &[ShardId]) {
         let may = |shard: &ShardId| self.epoch.may_become_stale(node, *shard, &self.stale);
         let shards: Vec<ShardId> = shards.iter().copied().filter(may).collect();
@@ -135,7 +141,7 @@ impl Store {
         }
         self.misses += 1;
         let marks = self.stale.entry(node.to_owned()).or_default();
-        shards.iter().for_each(|shard| drop(marks.insert(*shard, self.misses)));
+        marks.extend(shards.iter().map(|shard| (*shard, self.misses)));
     }
 
     pub fn register(

@@ -21,7 +21,7 @@ pub const ENVOYS: usize = 2;
 pub const DOCUMENTS: u64 = 12;
 
 /// All nodes there may ever be.
-pub const NODES: [&str; 8] = ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"];
+pub const NODES: [&str; 12] = ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11"];
 
 pub const READ_TIMEOUT: Time = 60;
 pub const WRITE_TIMEOUT: Time = 120;
@@ -44,8 +44,16 @@ pub enum Break {
     JoiningOwnersDontCount,
     /// A write is acknowledged whoever took it.
     CleanTaker,
+    /// Envoys don't know of nodes that join before writes go to them.
+    Announcement,
     /// Leftovers are deleted at once.
     CleanupWaits,
+    /// A write may begin by an epoch that is retired.
+    BeginChecksEpoch,
+    /// Leftovers are deleted before the writes are over that may bring more of them.
+    CleanupBarrier,
+    /// What a refused write has left on nodes is not cared for.
+    RefusedWritesMark,
 }
 
 pub struct World {
@@ -60,6 +68,10 @@ pub struct World {
     pub history: RefCell<History>,
     /// Whether clients and faults are over.
     pub is_ending: Cell<bool>,
+    /// Names of nodes are not used again: by an old table an Envoy would take another machine for the one before.
+    pub used_names: Cell<usize>,
+    /// Whether nodes fail at some tasks.
+    pub fails_tasks: Cell<bool>,
     pub violation: RefCell<Option<String>>,
     traces: bool,
     trace: RefCell<Vec<String>>,
@@ -77,6 +89,8 @@ impl World {
             control_plane: RefCell::default(),
             history: RefCell::default(),
             is_ending: Cell::new(false),
+            used_names: Cell::new(0),
+            fails_tasks: Cell::new(false),
             violation: RefCell::default(),
             traces,
             trace: RefCell::default(),

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use miroir_core::shard::ShardId;
 
 use super::copy::done;
-use super::{everyone_runs_with, is_up, publish, with};
+use super::{barrier, everyone_runs_with, is_up, publish, with};
 use crate::clock::Time;
 use crate::node::Work;
-use crate::world::{Break, CONTROL_TIMEOUT, READ_TIMEOUT, Sim, WRITE_TIMEOUT};
+use crate::world::{Break, CONTROL_TIMEOUT, FORGET, READ_TIMEOUT, Sim, WRITE_TIMEOUT};
 
 /// Deletes what may be deleted by now.
 pub async fn run(sim: &Sim) {
@@ -24,13 +24,20 @@ pub async fn run(sim: &Sim) {
             }
         }
     });
-    for (node, shards) in leftovers {
+    for (node, mut shards) in leftovers {
+        // What is copied now would come after.
+        let is_copied = |shard: ShardId| with(sim, |running| running.copying == Some((node.clone(), shard)));
+        shards.retain(|shard| !is_copied(*shard));
         let may_go = |shard: &ShardId| {
             let (since, version) = with(sim, |running| running.leftovers[&(node.clone(), *shard)]);
             sim.lacks(Break::CleanupWaits) || now >= since + longest_request() && everyone_runs_with(sim, version)
         };
         let shards: BTreeSet<ShardId> = shards.into_iter().filter(may_go).collect();
         if shards.is_empty() || !is_up(sim, &node) {
+            continue;
+        }
+        // A write that began by an epoch in which the node was an owner may bring more.
+        if !sim.lacks(Break::CleanupBarrier) && !barrier(sim, FORGET + 10).await {
             continue;
         }
         if done(sim, &node, Work::DeleteShards(shards.clone())).await.is_some() {

@@ -18,7 +18,7 @@ const PASSES: usize = 12;
 
 /// `None` if it was not finished.
 pub async fn copy(sim: &Sim, source: &str, target: &str, shard: ShardId) -> Option<()> {
-    let copy = Copy { sim, source, target };
+    let copy = Copy { sim, source, target, shard };
     copy.settle().await?;
     let mut ids = copy.ids(source, shard).await?;
     ids.extend(copy.ids(target, shard).await?);
@@ -45,6 +45,7 @@ struct Copy<'c> {
     sim: &'c Sim,
     source: &'c str,
     target: &'c str,
+    shard: ShardId,
 }
 
 impl Copy<'_> {
@@ -80,6 +81,8 @@ impl Copy<'_> {
         let ids: Vec<DocumentId> = ids.into_iter().collect();
         let mut touched = BTreeSet::new();
         for chunk in ids.chunks(CHUNK) {
+            // It may be on its way to be cleaned up by now.
+            self.sim.store.borrow().epoch.owns(self.target, self.shard).then_some(())?;
             let source = self.read(self.source, chunk).await?;
             let target = self.read(self.target, chunk).await?;
             let differs = |id: &&DocumentId| source.get(id) != target.get(id);

@@ -32,8 +32,12 @@ pub struct ControlPlane {
     envoys: BTreeMap<usize, Connection>,
     /// Since when a node has leftovers of a shard, and the first table that says so.
     leftovers: BTreeMap<(String, ShardId), (Time, u64)>,
+    /// The replica that is being repaired.
+    copying: Option<(String, ShardId)>,
     /// Whether all that may go on from before the start is fenced.
     is_settled: bool,
+    /// The first table of this epoch.
+    epoch_version: u64,
     tables: Tables,
 }
 
@@ -61,7 +65,9 @@ pub fn start(sim: &Sim) {
         up: BTreeMap::new(),
         envoys: BTreeMap::new(),
         leftovers: BTreeMap::new(),
+        copying: None,
         is_settled: false,
+        epoch_version: tables.reads.table.version,
         tables,
     });
     (0..ENVOYS).for_each(|envoy| connect(sim, envoy));
@@ -88,6 +94,12 @@ fn with<R>(sim: &World, action: impl FnOnce(&mut ControlPlane) -> R) -> R {
 
 fn is_up(sim: &World, node: &str) -> bool {
     with(sim, |running| running.up.get(node) == Some(&true))
+}
+
+/// Whether it runs and has seen that a node is down.
+pub fn knows_to_be_down(sim: &World, node: &str) -> bool {
+    let running = sim.control_plane.borrow();
+    running.as_ref().is_some_and(|running| running.up.get(node) == Some(&false))
 }
 
 /// A filter's call.

@@ -20,8 +20,12 @@ pub async fn run(sim: &Sim) {
         let Some((target, shard, miss)) = next(sim) else { continue };
         let Some(source) = source(sim, &target, shard) else { continue };
         sim.note(|| format!("shard {shard} is copied from {source} to {target}"));
+        with(sim, |running| running.copying = Some((target.clone(), shard)));
         let copied = copy(sim, &source, &target, shard).await;
-        with(sim, |running| running.gate_is_closed = false);
+        with(sim, |running| {
+            running.gate_is_closed = false;
+            running.copying = None;
+        });
         // The source may have missed a write meanwhile, or left.
         let is_equal = copied.is_some() && is_clean(sim, &source, shard);
         if is_equal && sim.store.borrow_mut().mark_clean(&target, shard, miss) {

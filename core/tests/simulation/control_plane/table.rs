@@ -27,7 +27,10 @@ pub fn build(sim: &World, up: &BTreeMap<String, bool>) -> Tables {
         cluster: id.clone(),
         authority: id.clone(),
         up: up.get(id) == Some(&true),
-        leftovers: epoch.leftovers.get(id).cloned().unwrap_or_default(),
+        leftovers: match sim.lacks(Break::Announcement) {
+            true => epoch.leftovers.get(id).cloned().unwrap_or_default(),
+            false => epoch.may_hold(id),
+        },
     };
     let group = |(id, owners): (&String, &Vec<Vec<String>>)| {
         let joining = epoch.joining.get(id).into_iter().flatten();

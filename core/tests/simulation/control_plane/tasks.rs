@@ -49,8 +49,14 @@ enum Known {
 
 fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<String, BTreeMap<u64, Known>>) {
     let mut is_changed = false;
+    let members = sim.store.borrow().topology.members();
     for part in &mut task.parts {
         let (PartOutcome::Accepted(uid), None) = (&part.outcome, part.success) else { continue };
+        if !members.contains(&part.node) {
+            // Nobody will ever know.
+            part.outcome = PartOutcome::Missed("removed".into());
+            continue;
+        }
         match answers.get(&part.node).and_then(|known| known.get(uid)) {
             Some(Known::Done(success)) => part.success = Some(*success),
             Some(Known::Lost) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_core::control::{BEGIN_WRITE_PATH, BegunWrite, PartOutcome, RegisterWrite, WritePart};
+use miroir_core::control::{BEGIN_WRITE_PATH, BeginWrite, BegunWrite, PartOutcome, RegisterWrite, WritePart};
 use miroir_core::error::routing_stale;
 use miroir_core::exchange::{Answer, Call};
 use miroir_core::shard::ShardId;
@@ -18,7 +18,8 @@ const ENVOYS_WAIT: Time = 60;
 
 pub async fn handle(sim: &Sim, call: &Call) -> Answer {
     if call.target == BEGIN_WRITE_PATH {
-        return begin(sim).await;
+        let begins: BeginWrite = serde_json::from_slice(&call.body).expect("a write that begins");
+        return begin(sim, begins.epoch).await;
     }
     let write: RegisterWrite = serde_json::from_slice(&call.body).expect("a registration");
     let ticket = write.ticket.clone();
@@ -39,9 +40,13 @@ pub async fn handle(sim: &Sim, call: &Call) -> Answer {
     answer
 }
 
-async fn begin(sim: &World) -> Answer {
+async fn begin(sim: &World, epoch: u64) -> Answer {
     if !sim.clock.until(CONTROL_TIMEOUT, || with(sim, |running| !running.gate_is_closed)).await {
         return answer(503, b"{}".to_vec());
+    }
+    // It could not be registered, but what it leaves on nodes would come after barriers that did not know of it.
+    if sim.store.borrow().is_retired(epoch) && !sim.lacks(Break::Retiring) && !sim.lacks(Break::BeginChecksEpoch) {
+        return conflict();
     }
     let ticket = format!("{:x}", sim.random.draw());
     with(sim, |running| running.tickets.insert(ticket.clone(), sim.now()));
@@ -51,12 +56,17 @@ async fn begin(sim: &World) -> Answer {
 
 async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
     let missed = missed(&write.parts);
+    let accepted = accepted(&write.parts);
+    let is_retired = sim.store.borrow().is_retired(write.epoch) && !sim.lacks(Break::Retiring);
+    // Nobody knows who of the owners of today lacks what it has left on nodes.
+    if is_retired && !sim.lacks(Break::RefusedWritesMark) {
+        return refuse(sim, accepted, missed).await;
+    }
     if !write.acknowledged {
         mark_stale(sim, &missed).await;
         return answer(204, Vec::new());
     }
     let fails = write.error.is_some();
-    let accepted = accepted(&write.parts);
     let parts = write.parts.into_iter().filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)));
     let parts: Vec<TaskPart> = parts.map(task_part).collect();
     let task = TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails };
@@ -86,25 +96,29 @@ fn conflict() -> Answer {
     answer(409, routing_stale().to_json())
 }
 
-/// Of each shard that a refused write may have left different on its copies, the first that took it is what the others
-/// are repaired from.
+/// Cares for what a refused write may have left on nodes. Of each shard one clean owner that took it is what the others
+/// are repaired from; where none did, whoever took it is. Who took it and owns it no more has it left over.
 async fn refuse(sim: &Sim, accepted: BTreeMap<String, BTreeSet<ShardId>>, missed: Missed) -> Answer {
-    let mut kept = BTreeSet::new();
-    let mut stale = Missed::new();
-    let mut best_first: Vec<(String, BTreeSet<ShardId>)> = accepted.into_iter().collect();
-    best_first.sort_by_key(|(node, _)| !is_up(sim, node));
-    for (node, shards) in best_first {
-        let (again, first): (Vec<ShardId>, Vec<ShardId>) =
-            shards.iter().partition(|shard| kept.contains(*shard));
-        kept.extend(first);
-        stale.push((node, again));
+    let shards: BTreeSet<ShardId> =
+        accepted.values().flatten().chain(missed.iter().flat_map(|(_, shards)| shards)).copied().collect();
+    for shard in shards {
+        let took = |node: &str| accepted.get(node).is_some_and(|shards| shards.contains(&shard));
+        let mut store = sim.store.borrow_mut();
+        let clean = store.epoch.clean_readers_of(shard, &store.stale);
+        let mut takers: Vec<String> = clean.filter(|node| took(node)).map(str::to_owned).collect();
+        takers.sort_by_key(|node| !is_up(sim, node));
+        let kept = takers.first();
+        let owners: Vec<String> = store.epoch.owners_of(shard).map(str::to_owned).collect();
+        let may_differ = |node: &&String| match kept {
+            Some(kept) => *node != kept,
+            None => took(node) || missed.iter().any(|(other, shards)| other == *node && shards.contains(&shard)),
+        };
+        owners.iter().filter(may_differ).for_each(|node| store.mark_stale(node, &[shard]));
+        for node in accepted.keys().filter(|node| took(node) && !owners.contains(node)) {
+            store.add_leftover(node, shard);
+        }
     }
-    stale.extend(missed.into_iter().map(|(node, mut shards)| {
-        shards.retain(|shard| kept.contains(shard));
-        (node, shards)
-    }));
-    stale.retain(|(_, shards)| !shards.is_empty());
-    mark_stale(sim, &stale).await;
+    publish_everywhere(sim).await;
     conflict()
 }
 
