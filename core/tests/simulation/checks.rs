@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::rebalance::is_stale;
+
 use crate::history::{Fields, Settled};
 use crate::node::{DocumentId, Node, Work};
 use crate::world::{SHARDS, World};
@@ -53,13 +55,15 @@ pub fn observe(sim: &World) {
     let nodes = sim.nodes.borrow();
     let mut history = sim.history.borrow_mut();
     for shard in 0..SHARDS {
-        let clean: Vec<&str> = store.epoch.clean_readers_of(shard, &store.stale).collect();
-        if clean.is_empty() {
+        if store.epoch.clean_readers_of(shard, &store.stale).next().is_none() {
             sim.fail(format!("no clean replica of shard {shard} is left"));
         }
+        // Also those that will be read only by the next epoch: what waits in their queues is not settled.
+        let owners: BTreeSet<&str> = store.epoch.owners_of(shard).collect();
+        let clean = owners.into_iter().filter(|node| !is_stale(&store.stale, node, shard));
         // Nobody has seen yet that a node was wiped.
         let clean: Vec<(&str, &Node)> =
-            clean.into_iter().filter_map(|id| Some((id, nodes.get(id).filter(|node| node.has_index)?))).collect();
+            clean.filter_map(|id| Some((id, nodes.get(id).filter(|node| node.has_index)?))).collect();
         let ids: Vec<DocumentId> =
             history.documents.iter().filter(|(_, document)| document.shard == shard).map(|(id, _)| *id).collect();
         for id in ids {

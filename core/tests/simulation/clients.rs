@@ -158,6 +158,7 @@ fn is_whole(reply: &Reply) -> bool {
 async fn read(sim: &Sim, method: &'static str, target: String, body: Vec<u8>) -> Option<(Reply, Expected)> {
     let envoy = envoy(sim)?;
     let routing = sim.envoys.borrow()[envoy].routing.clone();
+    let before = sim.envoys.borrow()[envoy].out_of_touch_since;
     let expected = checks::expect(sim, routing.table.version);
     let request = Request { method, target, body: vec![(0, body)], write: 0, leaves_after: None };
     let served = serve(sim, envoy, routing, request);
@@ -169,7 +170,7 @@ async fn read(sim: &Sim, method: &'static str, target: String, body: Vec<u8>) ->
     let reply = served.reply.receive(&sim.clock).await?;
     sim.history.borrow_mut().reads += 1;
     // One that was cut off for too long is not waited for any more.
-    let cut_since = sim.envoys.borrow()[envoy].cut_since;
-    let is_forgotten = cut_since.is_some_and(|since| sim.now() >= since + LATELY);
+    let since = before.or(sim.envoys.borrow()[envoy].out_of_touch_since);
+    let is_forgotten = since.is_some_and(|since| sim.now() >= since + LATELY);
     (!is_forgotten).then_some((reply, expected))
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Milliseconds.
 pub type Time = u64;
-type TaskId = u64;
+type TaskId = usize;
 
 /// Whose a task is. What is under way on the network belongs to nobody who could crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub enum Owner {
     World,
     ControlPlane,
     Envoy(usize),
+}
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Free,
+    /// It is being run.
+    Taken,
+    Waiting(Task),
 }
 
 struct Task {
@@ -32,7 +41,9 @@ pub struct Clock {
     current: Cell<TaskId>,
     /// Moment, order among equals, task.
     due: RefCell<BinaryHeap<Reverse<(Time, u64, TaskId)>>>,
-    tasks: RefCell<BTreeMap<TaskId, Task>>,
+    /// By id. A task that has ended leaves its id to the next one: to be woken for nothing harms nobody.
+    tasks: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<TaskId>>,
     /// Set when the task that is just running is to end.
     ends_current: Cell<bool>,
     current_owner: Cell<Option<Owner>>,
@@ -53,21 +64,33 @@ impl Clock {
     }
 
     pub fn spawn(&self, owner: Owner, future: impl Future<Output = ()> + 'static) {
-        let id = self.next();
-        self.tasks.borrow_mut().insert(id, Task { owner, future: Box::pin(future) });
+        let task = Slot::Waiting(Task { owner, future: Box::pin(future) });
+        let mut tasks = self.tasks.borrow_mut();
+        let id = match self.free.borrow_mut().pop() {
+            Some(id) => {
+                tasks[id] = task;
+                id
+            }
+            None => {
+                tasks.push(task);
+                tasks.len() - 1
+            }
+        };
         self.wake_at(self.now(), id);
     }
 
     /// Ends all tasks of an owner where they are.
     pub fn kill(&self, owner: Owner) {
-        let (dead, alive) =
-            std::mem::take(&mut *self.tasks.borrow_mut()).into_iter().partition(|(_, task)| task.owner == owner);
-        *self.tasks.borrow_mut() = alive;
+        let mut dead = Vec::new();
+        for (id, slot) in self.tasks.borrow_mut().iter_mut().enumerate() {
+            if matches!(slot, Slot::Waiting(task) if task.owner == owner) {
+                dead.push(std::mem::take(slot));
+                self.free.borrow_mut().push(id);
+            }
+        }
         if self.current_owner.get() == Some(owner) {
             self.ends_current.set(true);
         }
-        let dead: BTreeMap<TaskId, Task> = dead;
-        drop(dead);
     }
 
     /// Runs until this moment, or until nothing is left to do.
@@ -77,13 +100,25 @@ impl Clock {
             let Some((time, _, id)) = next.filter(|(time, ..)| *time <= end) else { break };
             self.due.borrow_mut().pop();
             self.now.set(self.now().max(time));
-            let Some(mut task) = self.tasks.borrow_mut().remove(&id) else { continue };
+            let slot = std::mem::replace(&mut self.tasks.borrow_mut()[id], Slot::Taken);
+            let mut task = match slot {
+                Slot::Waiting(task) => task,
+                other => {
+                    self.tasks.borrow_mut()[id] = other;
+                    continue;
+                }
+            };
             self.current.set(id);
             self.current_owner.set(Some(task.owner));
             let state = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             self.current_owner.set(None);
-            if state.is_pending() && !self.ends_current.take() {
-                self.tasks.borrow_mut().insert(id, task);
+            let is_killed = self.ends_current.take();
+            if state.is_pending() && !is_killed {
+                self.tasks.borrow_mut()[id] = Slot::Waiting(task);
+            } else {
+                self.tasks.borrow_mut()[id] = Slot::Free;
+                drop(task);
+                self.free.borrow_mut().push(id);
             }
         }
         if goes_on() {
@@ -109,11 +144,13 @@ impl Clock {
     /// Looks again and again, for so long at most. Returns whether it became true.
     pub async fn until(&self, patience: Time, mut is_true: impl FnMut() -> bool) -> bool {
         let deadline = self.now().saturating_add(patience);
+        let mut pause = 2;
         while !is_true() {
             if self.now() >= deadline {
                 return false;
             }
-            self.sleep(3).await;
+            self.sleep(pause).await;
+            pause = (pause + 1).min(12);
         }
         true
     }

@@ -11,7 +11,8 @@ use miroir_core::routing::Routing;
 use crate::clock::{Mailbox, Owner, Time};
 use crate::control_plane;
 use crate::node::answer;
-use crate::world::{Sim, World};
+use crate::run;
+use crate::world::Sim;
 
 pub struct Envoy {
     pub routing: Arc<Routing>,
@@ -21,6 +22,8 @@ pub struct Envoy {
     pub is_serving: bool,
     /// Since when it does not reach the control plane.
     pub cut_since: Option<Time>,
+    /// Since when it may have missed tables: until it has taken one after it was cut off.
+    pub out_of_touch_since: Option<Time>,
     /// How much longer than others it takes for a new table.
     pub slowness: u64,
 }
@@ -149,10 +152,10 @@ fn make_call(sim: &Sim, envoy: usize, call: Call, under_way: &Rc<Cell<usize>>, e
 }
 
 /// A request that Envoy gives up does not arrive later: a node either has it soon or not at all.
-async fn call_node(sim: &World, call: &Call) -> Option<Answer> {
+async fn call_node(sim: &Sim, call: &Call) -> Option<Answer> {
     let timeout = call.timeout.as_millis() as Time;
     let begun = sim.now();
-    let give_up = async |sim: &World| {
+    let give_up = async |sim: &Sim| {
         sim.sleep((begun + timeout).saturating_sub(sim.now())).await;
         None
     };
@@ -164,6 +167,7 @@ async fn call_node(sim: &World, call: &Call) -> Option<Answer> {
         Some(node) if node.is_running => {
             let answered = node.answer(call);
             sim.note(|| format!("{} {} {} -> {}", call.cluster, call.method, call.target, answered.status));
+            run::wake(sim, &call.cluster, node);
             answered
         }
         _ if sim.random.per_mille(500) => answer(503, b"upstream connect error: connection failure".to_vec()),

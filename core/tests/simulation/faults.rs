@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::{Owner, Time};
 use crate::control_plane::{self, topology};
+use crate::run;
 use crate::world::{ENVOYS, NODES, SHARDS, Sim, World};
 use miroir_core::rebalance::rolled_back;
 
@@ -92,7 +93,10 @@ fn stop(sim: &Sim, node: &str, time: Time) {
     let node = node.to_owned();
     later(sim, time, move |sim| {
         sim.note(|| format!("{node} runs again"));
-        sim.nodes.borrow_mut().get_mut(&node).expect("a node").is_running = true;
+        let mut nodes = sim.nodes.borrow_mut();
+        let running = nodes.get_mut(&node).expect("a node");
+        running.is_running = true;
+        run::wake(sim, &node, running);
     });
 }
 
@@ -131,7 +135,11 @@ fn cut(sim: &Sim, envoy: usize) {
         return;
     }
     sim.note(|| format!("Envoy {envoy} is cut off"));
-    sim.envoys.borrow_mut()[envoy].cut_since = Some(sim.now());
+    {
+        let mut envoys = sim.envoys.borrow_mut();
+        envoys[envoy].cut_since = Some(sim.now());
+        envoys[envoy].out_of_touch_since.get_or_insert(sim.now());
+    }
     control_plane::disconnect(sim, envoy);
     later(sim, sim.random.between(50, 1800), move |sim| {
         sim.note(|| format!("Envoy {envoy} is connected again"));

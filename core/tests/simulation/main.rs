@@ -103,3 +103,8 @@ fn a_cleanup_before_writes_are_over_is_found() {
 fn refused_writes_that_nobody_cares_for_are_found() {
     finds(Break::RefusedWritesMark);
 }
+
+#[test]
+fn stale_replicas_with_more_than_clean_ones_are_found() {
+    finds(Break::StaleTakersMark);
+}

@@ -38,6 +38,8 @@ pub struct Task {
 #[derive(Debug, Default)]
 pub struct Node {
     pub is_running: bool,
+    /// Whether somebody sees to it that its tasks are done.
+    pub is_working: bool,
     /// How much longer than others it takes for a task.
     pub slowness: u64,
     /// A node that was wiped has none until it is brought in step.
@@ -70,7 +72,8 @@ impl Node {
 
     /// All is gone, but task uids are never used again: what a node does not know it has lost.
     pub fn wipe(&mut self) {
-        *self = Node { next_uid: self.next_uid, is_running: self.is_running, ..Node::default() };
+        let Node { next_uid, is_running, is_working, .. } = *self;
+        *self = Node { next_uid, is_running, is_working, ..Node::default() };
     }
 
     pub fn enqueue(&mut self, write: u64, work: Work) -> u64 {

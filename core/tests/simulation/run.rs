@@ -89,8 +89,6 @@ fn begin(sim: &Sim) {
     }
     for node in NODES {
         sim.nodes.borrow_mut().insert(node.to_owned(), Node::new());
-        let world = sim.clone();
-        sim.clock.spawn(Owner::World, async move { work(&world, node).await });
     }
     let table = control_plane::first_table(sim);
     *sim.envoys.borrow_mut() = (0..ENVOYS)
@@ -99,6 +97,7 @@ fn begin(sim: &Sim) {
             write_routing: table.clone(),
             is_serving: false,
             cut_since: None,
+            out_of_touch_since: None,
             slowness: 0,
         })
         .collect();
@@ -107,20 +106,38 @@ fn begin(sim: &Sim) {
     faults::start(sim);
 }
 
-/// A node does its tasks one after the other.
-async fn work(sim: &World, name: &str) {
-    let fails = if sim.fails_tasks.get() { 20 } else { 0 };
-    loop {
-        let slowness = sim.nodes.borrow()[name].slowness;
-        sim.sleep(sim.random.between(2, 8 + slowness / 4)).await;
-        let mut nodes = sim.nodes.borrow_mut();
-        let Some(node) = nodes.get_mut(name).filter(|node| node.is_running) else { continue };
-        let fails = !sim.is_ending.get() && sim.random.per_mille(fails);
-        if let Some(task) = node.work(fails) {
-            sim.note(|| format!("{name} has done {task:?}{}", if fails { ": failed" } else { "" }));
-            if fails {
-                sim.history.borrow_mut().failed.insert(task.write);
+/// Sees to it that a node does its tasks one after the other.
+pub fn wake(sim: &Sim, name: &str, node: &mut Node) {
+    if node.queue.is_empty() || std::mem::replace(&mut node.is_working, true) {
+        return;
+    }
+    let (world, name, slowness) = (sim.clone(), name.to_owned(), node.slowness);
+    sim.clock.spawn(Owner::World, async move {
+        let sim = world;
+        let mut slowness = slowness;
+        loop {
+            sim.sleep(sim.random.between(1, 7 + slowness / 4)).await;
+            let mut nodes = sim.nodes.borrow_mut();
+            let Some(node) = nodes.get_mut(&name) else { return };
+            slowness = node.slowness;
+            if node.is_running {
+                work(&sim, &name, node);
             }
+            node.is_working = node.is_running && !node.queue.is_empty();
+            if !node.is_working {
+                return;
+            }
+        }
+    });
+}
+
+fn work(sim: &World, name: &str, node: &mut Node) {
+    let chance = if sim.fails_tasks.get() { 20 } else { 0 };
+    let fails = !sim.is_ending.get() && sim.random.per_mille(chance);
+    if let Some(task) = node.work(fails) {
+        sim.note(|| format!("{name} has done {task:?}{}", if fails { ": failed" } else { "" }));
+        if fails {
+            sim.history.borrow_mut().failed.insert(task.write);
         }
     }
 }

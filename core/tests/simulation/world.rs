@@ -11,6 +11,7 @@ use crate::envoy::Envoy;
 use crate::history::History;
 use crate::node::Node;
 use crate::random::Random;
+use crate::run;
 use crate::store::Store;
 
 pub type Sim = Rc<World>;
@@ -54,6 +55,8 @@ pub enum Break {
     CleanupBarrier,
     /// What a refused write has left on nodes is not cared for.
     RefusedWritesMark,
+    /// A stale replica that alone took a write is not marked again.
+    StaleTakersMark,
 }
 
 pub struct World {
@@ -138,7 +141,11 @@ pub async fn ask<R: 'static>(sim: &Sim, node: &str, question: impl FnOnce(&mut N
         let sim = world;
         sim.sleep(sim.random.between(1, 6)).await;
         let result = match sim.nodes.borrow_mut().get_mut(&node) {
-            Some(node) if node.is_running => Some(question(node)),
+            Some(running) if running.is_running => {
+                let answer = question(running);
+                run::wake(&sim, &node, running);
+                Some(answer)
+            }
             _ => None,
         };
         sim.sleep(sim.random.between(1, 6)).await;

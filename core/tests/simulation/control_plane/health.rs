@@ -22,6 +22,7 @@ async fn watch_node(sim: &Sim, node: &str) {
         sim.sleep(sim.random.between(25, 45)).await;
         if !sim.store.borrow().topology.members().contains(node) {
             with(sim, |running| running.up.remove(node));
+            sim.sleep(30).await;
             continue;
         }
         let answers = ask(sim, node, |_| ()).await.is_some();

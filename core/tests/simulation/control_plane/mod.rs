@@ -180,6 +180,7 @@ fn deliver(sim: &Sim, envoy: usize, tables: Tables) {
                 return;
             }
             envoy.is_serving = true;
+            envoy.out_of_touch_since = None;
             if envoy.routing.table.version < version {
                 envoy.routing = tables.reads;
                 envoy.write_routing = tables.writes;

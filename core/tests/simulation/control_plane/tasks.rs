@@ -7,7 +7,7 @@ use miroir_core::shard::ShardId;
 
 use super::{is_up, publish};
 use crate::store::{Missed, TaskPart, TaskRecord};
-use crate::world::{Sim, ask};
+use crate::world::{Break, Sim, ask};
 
 /// Looks after unfinished tasks for ever.
 pub async fn poll(sim: &Sim) {
@@ -72,7 +72,7 @@ fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<Stri
     let succeeded = status(&task, quorum, |node| !is_up(sim, node));
     if let Some(succeeded) = succeeded {
         task.is_over = true;
-        for (node, shards) in left_behind(&task, succeeded) {
+        for (node, shards) in left_behind(&task, succeeded, !sim.lacks(Break::StaleTakersMark)) {
             sim.note(|| format!("{node} is left behind in {shards:?}"));
             sim.store.borrow_mut().mark_stale(&node, &shards);
             is_changed = true;
@@ -122,12 +122,16 @@ fn done(task: &TaskRecord) -> BTreeMap<ShardId, usize> {
     copies
 }
 
-fn left_behind(task: &TaskRecord, succeeded: bool) -> Missed {
+fn left_behind(task: &TaskRecord, succeeded: bool, marks_unreliable: bool) -> Missed {
     let done = done(task);
     let behind = task.parts.iter().filter_map(|part| {
         let has_gone_on = |shard: &ShardId| done.contains_key(shard);
         let shards: Vec<ShardId> = match part.success {
             Some(false) => part.shards.iter().copied().filter(has_gone_on).collect(),
+            // A repair may have compared it before.
+            Some(true) if marks_unreliable => {
+                part.unreliable.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
+            }
             None if !succeeded && matches!(part.outcome, PartOutcome::Accepted(_)) => {
                 part.shards.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
             }

@@ -63,7 +63,7 @@ async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
         return refuse(sim, accepted, missed).await;
     }
     if !write.acknowledged {
-        mark_stale(sim, &missed).await;
+        mark_stale(sim, &behind(sim, missed, &accepted)).await;
         return answer(204, Vec::new());
     }
     let fails = write.error.is_some();
@@ -77,7 +77,7 @@ async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
         counts_joiners: sim.lacks(Break::JoiningOwnersDontCount),
     };
     if fails {
-        mark_stale(sim, &missed).await;
+        mark_stale(sim, &behind(sim, missed.clone(), &accepted)).await;
     }
     let registered = sim.store.borrow_mut().register(task, &missed, Some(fence).filter(|_| !fails));
     match registered {
@@ -120,6 +120,24 @@ async fn refuse(sim: &Sim, accepted: BTreeMap<String, BTreeSet<ShardId>>, missed
     }
     publish_everywhere(sim).await;
     conflict()
+}
+
+/// The owners that have to be repaired after a write that is not acknowledged: those that missed it, and where no clean
+/// one took it, those that took it. They are stale, but a repair that is under way may have compared them before.
+fn behind(sim: &World, mut missed: Missed, accepted: &BTreeMap<String, BTreeSet<ShardId>>) -> Missed {
+    if sim.lacks(Break::StaleTakersMark) {
+        return missed;
+    }
+    let store = sim.store.borrow();
+    let has_clean_taker = |shard: &ShardId| {
+        let mut clean = store.epoch.clean_readers_of(*shard, &store.stale);
+        clean.any(|node| accepted.get(node).is_some_and(|shards| shards.contains(shard)))
+    };
+    for (node, shards) in accepted {
+        missed.push((node.clone(), shards.iter().copied().filter(|shard| !has_clean_taker(shard)).collect()));
+    }
+    missed.retain(|(_, shards)| !shards.is_empty());
+    missed
 }
 
 async fn mark_stale(sim: &Sim, missed: &Missed) {
