@@ -1,5 +1,7 @@
 //! What each node has of a write.
 
+use std::cmp::Reverse;
+
 use crate::control::{PartOutcome, WritePart};
 use crate::documents::split::owners;
 use crate::documents::tally::Tally;
@@ -112,21 +114,26 @@ impl Replicas {
         accepted.max().unwrap_or(0)
     }
 
-    /// The nodes that lack what another one has, or may differ from it, with the shards.
+    /// The nodes that lack what a clean one has, or may differ from it, with the shards. A stale one that has more differs,
+    /// too: a repair may have compared it before, and would take it for equal. The clean ones don't become stale by what
+    /// none of them has.
     pub fn behind(&self, table: &RoutingTable) -> Vec<WritePart> {
         let mut behind: Vec<Vec<ShardId>> = vec![Vec::new(); self.nodes.len()];
         for shard in 0..table.shards {
-            let most = self.most(table, shard);
-            let has_most = |node: &NodeIndex| {
-                self.nodes.get(*node).is_some_and(|replica| replica.accepted.of(shard) == most)
-            };
+            let accepted =
+                |node: NodeIndex| self.nodes.get(node).map_or(0, |replica| replica.accepted.of(shard));
             let is_uncertain = |node: NodeIndex| {
                 self.nodes.get(node).is_some_and(|replica| replica.uncertain.contains(shard))
             };
+            let readers = table.groups.iter().flat_map(|group| table.readers(group, shard)).copied();
+            let mut measures: Vec<NodeIndex> = readers.filter(|&node| !table.is_stale(node, shard)).collect();
+            if measures.is_empty() {
+                measures = owners(table, shard).collect();
+            }
             // Whatever it has is what the others are measured by.
-            let leader = owners(table, shard).filter(has_most).min_by_key(|&node| is_uncertain(node));
+            let leader = measures.into_iter().min_by_key(|&node| (Reverse(accepted(node)), is_uncertain(node)));
             for node in owners(table, shard).filter(|&node| Some(node) != leader) {
-                if !has_most(&node) || is_uncertain(node) {
+                if leader.is_some_and(|leader| accepted(node) != accepted(leader)) || is_uncertain(node) {
                     behind.get_mut(node).into_iter().for_each(|shards| shards.push(shard));
                 }
             }
@@ -135,7 +142,7 @@ impl Replicas {
         named
             .filter(|((shards, _), _)| !shards.is_empty())
             .map(|((shards, node), replica)| {
-                let reason = replica.reason.as_deref().unwrap_or("not sent");
+                let reason = replica.reason.as_deref().unwrap_or("it differs from the clean replicas");
                 WritePart {
                     node: node.id.clone(),
                     counted: false,
@@ -209,6 +216,19 @@ mod tests {
         replicas.intend(1, &documents(&[2]));
         replicas.accept(1, &documents(&[2]));
         assert!(replicas.has_quorum(&table));
+    }
+
+    #[test]
+    fn what_only_a_stale_copy_has_makes_no_clean_one_stale() {
+        let mut table = table(4, 3, 3, 1);
+        table.stale = vec![crate::table::StaleReplicas { node: 2, shards: [2].into() }];
+        let mut replicas = Replicas::new(&table);
+        (0..3).for_each(|node| replicas.intend(node, &documents(&[2])));
+        replicas.miss(0, &documents(&[2]), "down", false);
+        replicas.miss(1, &documents(&[2]), "no answer", true);
+        replicas.accept(2, &documents(&[2]));
+        let shards = vec![2];
+        assert_eq!(behind(&replicas, &table), [("n1".to_owned(), shards.clone()), ("n2".to_owned(), shards)]);
     }
 
     #[test]

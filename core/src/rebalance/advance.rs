@@ -41,7 +41,10 @@ pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
         for (shard, wanted) in (0..).zip(target) {
             let has = before.get(shard as usize).map_or(&[][..], Vec::as_slice);
             let joining = now.joining_of(group, shard);
-            let change = Change { now, shard, has, joining, wanted, situation };
+            // A node that was removed since the placement was made can't be waited for.
+            let wanted: Vec<String> =
+                wanted.iter().filter(|node| situation.members.contains(*node)).cloned().collect();
+            let change = Change { now, shard, has, joining, wanted: &wanted, situation };
             let Changed { owners, joining, coming } = change.make(&mut free);
             coming.into_iter().for_each(|node| next.announce(node, shard));
             next.own(group, owners, shard, joining);
@@ -65,13 +68,13 @@ pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
     changed.then_some(next)
 }
 
-/// The placement without those who are joining: what it goes back to when a rebalance is canceled. A group of which
-/// not all shards are read yet is left out.
-pub fn rolled_back(now: &Epoch) -> Owners {
+/// The placement without those who are joining or were removed: what it goes back to when a rebalance is canceled. A group
+/// of which not all shards are read yet is left out.
+pub fn rolled_back(now: &Epoch, members: &BTreeSet<String>) -> Owners {
     let groups = now.owners.iter().filter_map(|(group, owners)| {
         let readers = (0..).zip(owners).map(|(shard, owners)| {
             let readers = owners.iter().filter(|node| !now.is_joining(group, shard, node));
-            readers.cloned().collect::<Vec<_>>()
+            readers.filter(|node| members.contains(*node)).cloned().collect::<Vec<_>>()
         });
         let readers: Vec<Vec<String>> = readers.collect();
         readers.iter().all(|readers| !readers.is_empty()).then(|| (group.clone(), readers))
@@ -118,7 +121,7 @@ impl Change<'_> {
         let mut joining: BTreeSet<String> =
             owners.iter().filter(|node| was_joining(node) && self.is_stale(node)).cloned().collect();
 
-        let missing = self.wanted.iter().filter(is_member).filter(|node| !owners.contains(node));
+        let missing = self.wanted.iter().filter(|node| !owners.contains(node));
         let missing: Vec<String> = missing.cloned().collect();
         let mut coming = Vec::new();
         if !missing.is_empty() && (*free > 0 || owners.is_empty()) {

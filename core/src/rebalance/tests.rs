@@ -96,7 +96,7 @@ fn what_is_not_cut_over_is_rolled_back() {
     let target = owners(&[&["b"], &["a"]]);
     let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, is_announced: true };
     let second = advance_announced(&first, &situation).unwrap();
-    let back = rolled_back(&second);
+    let back = rolled_back(&second, &members);
     assert_eq!(back, first.owners);
     let third = advance_announced(&second, &Situation { target: &back, ..situation }).unwrap();
     assert_eq!((&third.owners, &third.joining), (&first.owners, &BTreeMap::new()));
@@ -133,6 +133,18 @@ fn a_node_that_is_gone_loses_its_shards_at_once() {
     assert_eq!(second.owners, owners(&[&["b", "c"]]));
     assert_eq!(second.readers_of(0).collect::<Vec<_>>(), ["b"]);
     assert!(second.leftovers.is_empty());
+}
+
+#[test]
+fn a_node_that_was_removed_is_not_gone_back_to() {
+    let now = epoch(&[&["a", "b"]]);
+    let left = members(&["b"]);
+    assert_eq!(rolled_back(&now, &left), owners(&[&["b"]]));
+    let situation =
+        Situation { target: &now.owners, stale: &Stale::new(), members: &left, at_once: 1, is_announced: true };
+    let second = advance(&now, &situation).unwrap();
+    assert_eq!(second.owners, owners(&[&["b"]]));
+    assert_eq!(advance(&second, &situation), None);
 }
 
 proptest! {

@@ -216,7 +216,7 @@ fn change_topology(sim: &World) {
             topology.groups.get_mut(group).expect("a group").values_mut().for_each(|weight| *weight = 0.0);
         }
         8 => {
-            let back = rolled_back(&store.epoch);
+            let back = rolled_back(&store.epoch, &topology.members());
             if !back.is_empty() {
                 sim.note(|| "the rebalance is canceled".into());
                 store.target = back;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_core::rebalance::{Epoch, Situation, advance};
+use miroir_core::rebalance::{Epoch, Owners, Situation, advance};
 
 use crate::clock::{Owner, Time};
 use crate::control_plane::{self, topology};
@@ -24,6 +24,8 @@ pub struct Counts {
     reads: u64,
     checked_reads: u64,
     epochs: u64,
+    /// Runs that ended because all copies of a shard were lost.
+    lost: u64,
 }
 
 impl Counts {
@@ -33,6 +35,7 @@ impl Counts {
         self.reads += other.reads;
         self.checked_reads += other.checked_reads;
         self.epochs += other.epochs;
+        self.lost += other.lost;
     }
 }
 
@@ -45,7 +48,7 @@ pub struct Outcome {
 pub fn run(seed: u64, broken: Option<Break>, traces: bool) -> Outcome {
     let sim = World::new(seed, broken, traces);
     begin(&sim);
-    let goes_on = || sim.violation.borrow().is_none();
+    let goes_on = || sim.violation.borrow().is_none() && !sim.store.borrow().has_lost_all;
     sim.clock.run_until(FAULTS_END, goes_on);
     if goes_on() {
         sim.note(|| "all is to be well again".into());
@@ -68,6 +71,7 @@ pub fn run(seed: u64, broken: Option<Break>, traces: bool) -> Outcome {
         reads: history.reads,
         checked_reads: history.checked_reads,
         epochs: sim.store.borrow().epoch.epoch,
+        lost: sim.store.borrow().has_lost_all.into(),
     };
     Outcome { violation: sim.violation.borrow().clone(), trace: sim.trace(), counts }
 }
@@ -145,14 +149,15 @@ fn work(sim: &World, name: &str, node: &mut Node) {
 /// Waits until all writes are over, all replicas are clean and all owners are those that are wanted.
 fn rest(sim: &World) {
     let mut next = FAULTS_END;
-    while sim.now() < REST && sim.violation.borrow().is_none() {
+    let goes_on = || sim.violation.borrow().is_none() && !sim.store.borrow().has_lost_all;
+    while sim.now() < REST && goes_on() {
         next += 100;
-        sim.clock.run_until(next, || sim.violation.borrow().is_none());
+        sim.clock.run_until(next, goes_on);
         if is_at_rest(sim) {
             return;
         }
     }
-    if sim.violation.borrow().is_none() {
+    if goes_on() {
         let mut store = sim.store.borrow_mut();
         let (unfinished, under_way) = (store.unfinished(), sim.history.borrow().under_way.clone());
         let Store { stale, epoch, target, .. } = &*store;
@@ -165,12 +170,22 @@ fn is_at_rest(sim: &World) -> bool {
     let mut store = sim.store.borrow_mut();
     let members: BTreeSet<String> = store.topology.members();
     let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2, is_announced: true };
-    let is_placed = advance(&store.epoch, &situation).is_none() && store.epoch.owners == store.target;
+    let is_placed = advance(&store.epoch, &situation).is_none() && is_reached(&store.epoch.owners, &store.target, &members);
     let is_clean = store.stale.is_empty() && store.epoch.leftovers.is_empty();
     let is_done = store.unfinished().is_empty() && members.iter().all(|node| sim.nodes.borrow()[node].queue.is_empty());
     let history = sim.history.borrow();
     let is_quiet = history.under_way.is_empty() && !history.documents.values().any(|document| document.is_locked);
     is_placed && is_clean && is_done && is_quiet && sim.control_plane.borrow().is_some()
+}
+
+/// A node that was removed since the placement was made owns nothing.
+fn is_reached(owners: &Owners, target: &Owners, members: &BTreeSet<String>) -> bool {
+    let left = |target: &[String]| target.iter().filter(|node| members.contains(*node)).cloned().collect();
+    let wanted: Owners = target
+        .iter()
+        .map(|(group, shards)| (group.clone(), shards.iter().map(|owners| left(owners)).collect()))
+        .collect();
+    *owners == wanted
 }
 
 /// Where replicas differ that are clean, the primary wins.

@@ -14,6 +14,8 @@ pub struct Store {
     pub topology: Topology,
     pub tasks: Vec<TaskRecord>,
     pub table_version: u64,
+    /// Whether the last clean copy of a shard was wiped: from there all may be lost.
+    pub has_lost_all: bool,
     first_live_epoch: u64,
     misses: u64,
     unfinished_from: usize,
@@ -123,6 +125,8 @@ impl Store {
         let shards: Vec<ShardId> =
             shards.iter().copied().filter(|shard| self.epoch.owns(node, *shard)).collect();
         self.mark(node, &shards);
+        let is_lost = |shard: ShardId| self.epoch.clean_readers_of(shard, &self.stale).next().is_none();
+        self.has_lost_all |= shards.into_iter().any(is_lost);
     }
 
     pub fn mark_clean(&mut self, node: &str, shard: ShardId, miss: u64) -> bool {
