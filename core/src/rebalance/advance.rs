@@ -16,9 +16,15 @@ pub struct Situation<'a> {
     pub members: &'a BTreeSet<String>,
     /// In how many shards nodes may be joining at once. A new group takes no notice of it: it must own all shards.
     pub at_once: usize,
-    /// Whether every Envoy that may serve has a table that names those who are [coming](Epoch::coming) by now, so that they
-    /// may join.
-    pub is_announced: bool,
+    /// Those who are [coming](Epoch::coming) and may join, by node: no read is under way any more, on any Envoy that may
+    /// serve, by a table that does not name them.
+    pub announced: &'a BTreeMap<String, BTreeSet<ShardId>>,
+}
+
+impl Situation<'_> {
+    fn may_join(&self, now: &Epoch, node: &str, shard: ShardId) -> bool {
+        now.is_coming(node, shard) && self.announced.get(node).is_some_and(|shards| shards.contains(&shard))
+    }
 }
 
 /// The epoch after `now`; `None` while there is nothing to change: all is as it is to be, or nodes that join have to be
@@ -124,15 +130,17 @@ impl Change<'_> {
         let missing = self.wanted.iter().filter(|node| !owners.contains(node));
         let missing: Vec<String> = missing.cloned().collect();
         let mut coming = Vec::new();
-        if !missing.is_empty() && (*free > 0 || owners.is_empty()) {
+        // A shard must have an owner, announced or not.
+        let has_none = owners.is_empty();
+        let (join, come): (Vec<String>, Vec<String>) = missing
+            .into_iter()
+            .partition(|node| has_none || *free > 0 && self.situation.may_join(self.now, node, self.shard));
+        // All are announced at once: it takes long until the last has heard of it.
+        coming.extend(come);
+        if !join.is_empty() {
             *free = free.saturating_sub(1);
-            // A shard must have an owner, announced or not.
-            let has_none = owners.is_empty();
-            let (join, come): (Vec<String>, Vec<String>) =
-                missing.into_iter().partition(|node| has_none || self.may_join(node));
             owners.extend(join.iter().cloned());
             joining.extend(join);
-            coming = come;
         }
         // The others leave when all that are wanted have all of it.
         let is_there =
@@ -141,10 +149,6 @@ impl Change<'_> {
             owners = self.wanted.to_vec();
         }
         Changed { owners, joining, coming }
-    }
-
-    fn may_join(&self, node: &str) -> bool {
-        self.situation.is_announced && self.now.is_coming(node, self.shard)
     }
 
     fn is_stale(&self, node: &str) -> bool {
@@ -160,9 +164,9 @@ impl Epoch {
         };
         let all: Vec<Vec<String>> = target.iter().map(|owners| members(owners)).collect();
         let is_announced = |(shard, owners): (ShardId, &Vec<String>)| {
-            owners.iter().all(|node| now.is_coming(node, shard) || now.owns(node, shard))
+            owners.iter().all(|node| situation.may_join(now, node, shard) || now.owns(node, shard))
         };
-        let joins = situation.is_announced && (0..).zip(&all).all(is_announced);
+        let joins = (0..).zip(&all).all(is_announced);
         for (shard, owners) in (0..).zip(all) {
             match joins {
                 true => self.own(group, owners.clone(), shard, owners.into_iter().collect()),

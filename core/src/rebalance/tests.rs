@@ -22,12 +22,14 @@ fn members(nodes: &[&str]) -> BTreeSet<String> {
     nodes.iter().map(|node| node.to_string()).collect()
 }
 
+static NOBODY: BTreeMap<String, BTreeSet<ShardId>> = BTreeMap::new();
+
 /// The next epoch in which something else changes than who is coming.
 fn advance_announced(now: &Epoch, situation: &Situation) -> Option<Epoch> {
-    let next = advance(now, situation)?;
-    match next.coming.is_empty() {
-        true => Some(next),
-        false => advance(&next, situation),
+    let next = advance(now, &Situation { announced: &now.coming, ..*situation })?;
+    match (&next.owners, &next.joining) == (&now.owners, &now.joining) {
+        true => advance(&next, &Situation { announced: &next.coming, ..*situation }),
+        false => Some(next),
     }
 }
 
@@ -45,7 +47,7 @@ fn a_shard_moves_by_joining_then_leaving() {
     let mut stale = Stale::new();
     let first = epoch(&[&["a"]]);
     let next = |now: &Epoch, stale: &Stale| {
-        advance_announced(now, &Situation { target: &target, stale, members: &members, at_once: 1, is_announced: true })
+        advance_announced(now, &Situation { target: &target, stale, members: &members, at_once: 1, announced: &NOBODY })
     };
     let second = next(&first, &stale).unwrap();
     assert_eq!((second.epoch, &second.owners), (3, &owners(&[&["a", "b"]])));
@@ -66,14 +68,14 @@ fn who_is_to_join_is_announced_and_who_leaves_does_not_wait_for_that() {
     let (all, left) = (members(&["a", "b", "c"]), members(&["b", "c"]));
     let stale = Stale::new();
     let situation =
-        Situation { target: &target, stale: &stale, members: &all, at_once: 1, is_announced: false };
+        Situation { target: &target, stale: &stale, members: &all, at_once: 1, announced: &NOBODY };
     let second = advance(&first, &situation).unwrap();
     assert_eq!(second.owners, first.owners);
     assert_eq!((second.may_hold("c"), second.may_hold("a")), (BTreeSet::from([0]), BTreeSet::new()));
     assert_eq!(advance(&second, &situation), None, "not everyone has heard of it");
     let without_a = advance(&second, &Situation { members: &left, ..situation }).unwrap();
     assert_eq!((&without_a.owners, &without_a.coming), (&owners(&[&["b"]]), &second.coming));
-    let third = advance(&second, &Situation { is_announced: true, ..situation }).unwrap();
+    let third = advance(&second, &Situation { announced: &second.coming, ..situation }).unwrap();
     assert_eq!((third.owners, third.coming), (owners(&[&["a", "b", "c"]]), BTreeMap::new()));
     let only_first = Situation { target: &first.owners, ..situation };
     assert!(advance(&second, &only_first).unwrap().coming.is_empty(), "it is not wanted any more");
@@ -84,7 +86,7 @@ fn few_shards_move_at_once() {
     let members = members(&["a", "b"]);
     let target = owners(&[&["b"], &["b"], &["b"]]);
     let first = epoch(&[&["a"], &["a"], &["a"]]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, is_announced: true };
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, announced: &NOBODY };
     let second = advance_announced(&first, &situation).unwrap();
     assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
 }
@@ -94,7 +96,7 @@ fn what_is_not_cut_over_is_rolled_back() {
     let members = members(&["a", "b"]);
     let first = epoch(&[&["a"], &["a"]]);
     let target = owners(&[&["b"], &["a"]]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, is_announced: true };
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, announced: &NOBODY };
     let second = advance_announced(&first, &situation).unwrap();
     let back = rolled_back(&second, &members);
     assert_eq!(back, first.owners);
@@ -111,12 +113,12 @@ fn a_group_comes_whole_and_goes_when_another_has_all() {
     both.insert("h".into(), vec![vec!["b".into()]; 2]);
     let mut stale = Stale::new();
     let second =
-        advance_announced(&first, &Situation { target: &both, stale: &stale, members: &members, at_once: 1, is_announced: true }).unwrap();
+        advance_announced(&first, &Situation { target: &both, stale: &stale, members: &members, at_once: 1, announced: &NOBODY }).unwrap();
     assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
     join(&mut stale, &first, &second);
 
     let only = Owners::from([("h".to_owned(), both["h"].clone())]);
-    let situation = Situation { target: &only, stale: &stale, members: &members, at_once: 1, is_announced: true };
+    let situation = Situation { target: &only, stale: &stale, members: &members, at_once: 1, announced: &NOBODY };
     assert_eq!(advance(&second, &situation), None, "its shards are only here");
     let clean = Stale::new();
     let third = advance_announced(&second, &Situation { stale: &clean, ..situation }).unwrap();
@@ -128,11 +130,13 @@ fn a_node_that_is_gone_loses_its_shards_at_once() {
     let first = epoch(&[&["a", "b"]]);
     let target = owners(&[&["b", "c"]]);
     let members = members(&["b", "c"]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 1, is_announced: true };
-    let second = advance_announced(&first, &situation).unwrap();
-    assert_eq!(second.owners, owners(&[&["b", "c"]]));
-    assert_eq!(second.readers_of(0).collect::<Vec<_>>(), ["b"]);
+    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 1, announced: &NOBODY };
+    let second = advance(&first, &situation).unwrap();
+    assert_eq!(second.owners, owners(&[&["b"]]));
     assert!(second.leftovers.is_empty());
+    let third = advance(&second, &Situation { announced: &second.coming, ..situation }).unwrap();
+    assert_eq!(third.owners, owners(&[&["b", "c"]]));
+    assert_eq!(third.readers_of(0).collect::<Vec<_>>(), ["b"]);
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn a_node_that_was_removed_is_not_gone_back_to() {
     let left = members(&["b"]);
     assert_eq!(rolled_back(&now, &left), owners(&[&["b"]]));
     let situation =
-        Situation { target: &now.owners, stale: &Stale::new(), members: &left, at_once: 1, is_announced: true };
+        Situation { target: &now.owners, stale: &Stale::new(), members: &left, at_once: 1, announced: &NOBODY };
     let second = advance(&now, &situation).unwrap();
     assert_eq!(second.owners, owners(&[&["b"]]));
     assert_eq!(advance(&second, &situation), None);
@@ -172,7 +176,9 @@ proptest! {
         let mut stale = Stale::new();
         let mut misses = misses.into_iter();
         for _ in 0..200 {
-            let situation = Situation { target: &target, stale: &stale, members: &members, at_once, is_announced: true };
+            let announced = now.coming.clone();
+            let situation =
+                Situation { target: &target, stale: &stale, members: &members, at_once, announced: &announced };
             if let Some(next) = advance(&now, &situation) {
                 prop_assert!(next.keeps_clean_readers_of(&now, &stale));
                 join(&mut stale, &now, &next);

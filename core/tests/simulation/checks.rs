@@ -29,7 +29,8 @@ pub fn compare(sim: &World, expected: &Expected, read: impl Fn(DocumentId) -> Op
     for (id, settled) in &expected.documents {
         let is_touched = sim.history.borrow().documents[id].attempts.len() != settled.touched;
         let Some(found) = read(*id).filter(|_| !is_touched) else { continue };
-        if found != settled.fields {
+        // A node that an old table still names may have what nobody acknowledged.
+        if found != settled.fields && !sim.history.borrow().allows(*id, found) {
             let history = sim.history.borrow().describe(*id);
             let (version, wanted) = (expected.version, settled.fields);
             sim.fail(format!("a read by table {version} finds {found:?} instead of {wanted:?}: {history}"));

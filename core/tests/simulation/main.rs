@@ -1,7 +1,8 @@
 //! The whole protocol of writes, migrations and repairs in virtual time: nodes, Envoys, the control plane and clients, with
 //! whatever may go wrong. All of a run follows from its seed.
 //!
-//! `MIROIR_SEED=7 cargo test -p miroir-core --test simulation` runs one seed alone and prints all that happens.
+//! `MIROIR_SEED=7 cargo test -p miroir-core --test simulation` runs one seed alone and prints all that happens,
+//! `MIROIR_SEEDS=100000` as many.
 
 mod checks;
 mod clients;
@@ -35,7 +36,8 @@ fn the_protocol_holds() {
         return;
     }
     let mut counts = run::Counts::default();
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("MIROIR_SEEDS").ok().map(|seeds| seeds.parse().expect("MIROIR_SEEDS is a number"));
+    for seed in 0..seeds.unwrap_or(SEEDS) {
         let outcome = run(seed, None, false);
         counts.add(&outcome.counts);
         if let Some(violation) = outcome.violation {
@@ -107,4 +109,19 @@ fn refused_writes_that_nobody_cares_for_are_found() {
 #[test]
 fn stale_replicas_with_more_than_clean_ones_are_found() {
     finds(Break::StaleTakersMark);
+}
+
+#[test]
+fn reads_that_go_on_for_longer_than_one_wave_are_found() {
+    finds(Break::AllWaves);
+}
+
+#[test]
+fn tasks_that_nobody_follows_are_found() {
+    finds(Break::FollowsAll);
+}
+
+#[test]
+fn sources_whose_tasks_are_not_known_are_found() {
+    finds(Break::SourceTasks);
 }

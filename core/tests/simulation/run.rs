@@ -169,7 +169,8 @@ fn rest(sim: &World) {
 fn is_at_rest(sim: &World) -> bool {
     let mut store = sim.store.borrow_mut();
     let members: BTreeSet<String> = store.topology.members();
-    let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2, is_announced: true };
+    let (target, stale, announced) = (&store.target, &store.stale, &store.epoch.coming);
+    let situation = Situation { target, stale, members: &members, at_once: 2, announced };
     let is_placed = advance(&store.epoch, &situation).is_none() && is_reached(&store.epoch.owners, &store.target, &members);
     let is_clean = store.stale.is_empty() && store.epoch.leftovers.is_empty();
     let is_done = store.unfinished().is_empty() && members.iter().all(|node| sim.nodes.borrow()[node].queue.is_empty());

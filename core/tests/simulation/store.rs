@@ -39,6 +39,8 @@ pub struct TaskRecord {
     pub ticket: Option<String>,
     pub parts: Vec<TaskPart>,
     pub fails: bool,
+    /// Whether the client knows what came of it: the rest of its parts is followed for the sake of the copies.
+    pub is_told: bool,
     pub is_over: bool,
 }
 
@@ -190,16 +192,20 @@ impl Store {
                 return Err(Refused::NoCleanCopy);
             }
         }
+        self.note_unreliable(parts);
+        for (node, shards) in missed {
+            self.mark_stale(node, shards);
+        }
+        Ok(())
+    }
+
+    pub fn note_unreliable(&self, parts: &mut [TaskPart]) {
         for part in parts {
             let is_clean = |shard| self.epoch.clean_readers_of(shard, &self.stale).any(|node| node == part.node);
             let is_lost = |shard| self.epoch.clean_readers_of(shard, &self.stale).next().is_none();
             let shards = part.shards.iter().copied();
             part.unreliable = shards.filter(|shard| !is_clean(*shard) && !is_lost(*shard)).collect();
         }
-        for (node, shards) in missed {
-            self.mark_stale(node, shards);
-        }
-        Ok(())
     }
 
     /// The tasks that are not over, with their places.

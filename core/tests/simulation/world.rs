@@ -49,6 +49,12 @@ pub enum Break {
     Announcement,
     /// Leftovers are deleted at once.
     CleanupWaits,
+    /// Tasks are not followed of writes that are not acknowledged, or of which enough is done.
+    FollowsAll,
+    /// A copy is clean although it is not known whether its source is.
+    SourceTasks,
+    /// Only the first wave of a read is waited for.
+    AllWaves,
     /// A write may begin by an epoch that is retired.
     BeginChecksEpoch,
     /// Leftovers are deleted before the writes are over that may bring more of them.

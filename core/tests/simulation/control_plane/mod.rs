@@ -3,6 +3,7 @@
 mod cleanup;
 mod copy;
 mod health;
+mod notices;
 mod rebalance;
 mod repair;
 mod table;
@@ -17,6 +18,7 @@ use miroir_core::exchange::{Answer, Call};
 use miroir_core::routing::Routing;
 use miroir_core::shard::ShardId;
 
+use self::notices::Notices;
 use crate::clock::{Mailbox, Owner, Time};
 use crate::world::{CONTROL_TIMEOUT, ENVOYS, FORGET, LATELY, Sim, World};
 
@@ -30,14 +32,13 @@ pub struct ControlPlane {
     up: BTreeMap<String, bool>,
     /// The Envoys that were ever connected.
     envoys: BTreeMap<usize, Connection>,
-    /// Since when a node has leftovers of a shard, and the first table that says so.
-    leftovers: BTreeMap<(String, ShardId), (Time, u64)>,
+    /// Who is to join, and who has leftovers.
+    announcements: Notices,
+    leftovers: Notices,
     /// The replica that is being repaired.
     copying: Option<(String, ShardId)>,
     /// Whether all that may go on from before the start is fenced.
     is_settled: bool,
-    /// The first table of this epoch.
-    epoch_version: u64,
     tables: Tables,
 }
 
@@ -64,10 +65,10 @@ pub fn start(sim: &Sim) {
         gate_is_closed: false,
         up: BTreeMap::new(),
         envoys: BTreeMap::new(),
-        leftovers: BTreeMap::new(),
+        announcements: Notices::default(),
+        leftovers: Notices::default(),
         copying: None,
         is_settled: false,
-        epoch_version: tables.reads.table.version,
         tables,
     });
     (0..ENVOYS).for_each(|envoy| connect(sim, envoy));

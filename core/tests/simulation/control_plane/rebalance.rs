@@ -1,10 +1,14 @@
 //! On the way to the placement that is wanted: one epoch after the other.
 
-use miroir_core::rebalance::{Epoch, Situation, advance};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{cleanup, everyone_runs_with, publish, run_with, topology, with};
+use miroir_core::rebalance::{Epoch, Situation, advance};
+use miroir_core::shard::ShardId;
+
+use super::notices::Notices;
+use super::{cleanup, publish, run_with, topology, with};
 use crate::clock::Time;
-use crate::world::{Break, Sim};
+use crate::world::{Break, Sim, World};
 
 /// How long the Envoys are waited for before older epochs are retired.
 const ENVOYS_WAIT: Time = 120;
@@ -17,12 +21,12 @@ pub async fn run(sim: &Sim) {
     with(sim, |running| running.is_settled = true);
     loop {
         sim.sleep(sim.random.between(10, 30)).await;
-        let version = with(sim, |running| running.epoch_version);
-        let is_announced = sim.lacks(Break::Announcement) || everyone_runs_with(sim, version);
+        let announced = announced(sim);
         let next = {
             let store = sim.store.borrow();
             let members = store.topology.members();
-            let situation = Situation { target: &store.target, stale: &store.stale, members: &members, at_once: 2, is_announced };
+            let (target, stale) = (&store.target, &store.stale);
+            let situation = Situation { target, stale, members: &members, at_once: 2, announced: &announced };
             advance(&store.epoch, &situation)
         };
         match next {
@@ -33,6 +37,20 @@ pub async fn run(sim: &Sim) {
     }
 }
 
+/// Those who may join because nobody reads any more as if they held nothing.
+fn announced(sim: &World) -> BTreeMap<String, BTreeSet<ShardId>> {
+    let coming = sim.store.borrow().epoch.coming.clone();
+    if sim.lacks(Break::Announcement) {
+        return coming;
+    }
+    with(sim, |running| running.announcements.keep(sim, &coming));
+    let mut announced = coming;
+    for (node, shards) in &mut announced {
+        shards.retain(|shard| Notices::is_over(sim, node, *shard, |running| &mut running.announcements));
+    }
+    announced
+}
+
 async fn enter(sim: &Sim, epoch: Epoch) {
     let number = epoch.epoch;
     sim.note(|| format!("epoch {number}: {:?} joining {:?} leftovers {:?} coming {:?}", epoch.owners, epoch.joining, epoch.leftovers, epoch.coming));
@@ -40,7 +58,6 @@ async fn enter(sim: &Sim, epoch: Epoch) {
         return;
     }
     let version = publish(sim);
-    with(sim, |running| running.epoch_version = version);
     run_with(sim, version, ENVOYS_WAIT).await;
     if !sim.lacks(Break::Retiring) {
         sim.store.borrow_mut().retire_epochs_below(number);

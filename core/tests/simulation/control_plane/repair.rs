@@ -3,8 +3,9 @@
 use miroir_core::shard::ShardId;
 
 use super::copy::copy;
-use super::{is_up, publish, with};
-use crate::world::Sim;
+use super::{barrier, is_up, publish, with};
+use crate::store::TaskRecord;
+use crate::world::{Break, FORGET, Sim};
 
 pub async fn run(sim: &Sim) {
     loop {
@@ -12,7 +13,7 @@ pub async fn run(sim: &Sim) {
         // No write that skipped who joins may be acknowledged any more.
         let is_fenced = {
             let store = sim.store.borrow();
-            store.is_retired(store.epoch.epoch - 1) || sim.lacks(crate::world::Break::Retiring)
+            store.is_retired(store.epoch.epoch - 1) || sim.lacks(Break::Retiring)
         };
         if !is_fenced || !with(sim, |running| running.is_settled) {
             continue;
@@ -21,7 +22,10 @@ pub async fn run(sim: &Sim) {
         let Some(source) = source(sim, &target, shard) else { continue };
         sim.note(|| format!("shard {shard} is copied from {source} to {target}"));
         with(sim, |running| running.copying = Some((target.clone(), shard)));
-        let copied = copy(sim, &source, &target, shard).await;
+        let mut copied = copy(sim, &source, &target, shard).await;
+        if copied.is_some() && !sim.lacks(Break::SourceTasks) {
+            copied = source_is_known(sim, &source, shard).await;
+        }
         with(sim, |running| {
             running.gate_is_closed = false;
             running.copying = None;
@@ -33,6 +37,18 @@ pub async fn run(sim: &Sim) {
             publish(sim);
         }
     }
+}
+
+/// Waits until all is known of the source that the copy may have seen: a task may have failed there, which makes the
+/// source stale, and the copy too.
+async fn source_is_known(sim: &Sim, source: &str, shard: ShardId) -> Option<()> {
+    barrier(sim, FORGET + 10).await.then_some(())?;
+    let before = sim.store.borrow().tasks.len();
+    let is_known = |task: &TaskRecord| {
+        task.is_over || !task.parts.iter().any(|part| part.node == source && part.shards.contains(&shard))
+    };
+    let are_all_known = || sim.store.borrow().tasks[..before].iter().rev().take(60).all(is_known);
+    sim.clock.until(FORGET, are_all_known).await.then_some(())
 }
 
 fn next(sim: &Sim) -> Option<(String, ShardId, u64)> {

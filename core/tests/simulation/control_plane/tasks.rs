@@ -71,7 +71,9 @@ fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<Stri
     let quorum = if copies <= 2 { 1 } else { copies / 2 + 1 };
     let succeeded = status(&task, quorum, |node| !is_up(sim, node));
     if let Some(succeeded) = succeeded {
-        task.is_over = true;
+        task.is_told = true;
+        let is_done = |part: &TaskPart| part.success.is_some() || !matches!(part.outcome, PartOutcome::Accepted(_));
+        task.is_over = sim.lacks(Break::FollowsAll) || task.parts.iter().all(is_done);
         for (node, shards) in left_behind(&task, succeeded, !sim.lacks(Break::StaleTakersMark)) {
             sim.note(|| format!("{node} is left behind in {shards:?}"));
             sim.store.borrow_mut().mark_stale(&node, &shards);

@@ -57,19 +57,23 @@ async fn begin(sim: &World, epoch: u64) -> Answer {
 async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
     let missed = missed(&write.parts);
     let accepted = accepted(&write.parts);
+    let parts = write.parts.clone();
+    let follow = || follow(sim, parts);
     let is_retired = sim.store.borrow().is_retired(write.epoch) && !sim.lacks(Break::Retiring);
     // Nobody knows who of the owners of today lacks what it has left on nodes.
     if is_retired && !sim.lacks(Break::RefusedWritesMark) {
+        follow();
         return refuse(sim, accepted, missed).await;
     }
     if !write.acknowledged {
+        follow();
         mark_stale(sim, &behind(sim, missed, &accepted)).await;
         return answer(204, Vec::new());
     }
     let fails = write.error.is_some();
     let parts = write.parts.into_iter().filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)));
     let parts: Vec<TaskPart> = parts.map(task_part).collect();
-    let task = TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails };
+    let task = TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails, is_told: false };
     let fence = Fence {
         epoch: write.epoch,
         checks_epoch: !sim.lacks(Break::Retiring),
@@ -87,9 +91,26 @@ async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
             mark_stale(sim, &missed).await;
             return conflict();
         }
-        Err(Refused::NoCleanCopy) => return refuse(sim, accepted, missed).await,
+        Err(Refused::NoCleanCopy) => {
+            follow();
+            return refuse(sim, accepted, missed).await;
+        }
     }
     answer(200, b"{\"taskUid\":1}".to_vec())
+}
+
+/// What is not acknowledged may still fail on one node and be done on another.
+fn follow(sim: &World, parts: Vec<WritePart>) {
+    if sim.lacks(Break::FollowsAll) {
+        return;
+    }
+    let accepted = parts.into_iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_)));
+    let parts: Vec<TaskPart> = accepted.map(task_part).collect();
+    let mut store = sim.store.borrow_mut();
+    let is_over = parts.is_empty();
+    let mut task = TaskRecord { ticket: None, parts, fails: true, is_over, is_told: true };
+    store.note_unreliable(&mut task.parts);
+    store.tasks.push(task);
 }
 
 fn conflict() -> Answer {
