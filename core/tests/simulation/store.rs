@@ -34,7 +34,7 @@ impl Topology {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TaskRecord {
     pub ticket: Option<String>,
     pub parts: Vec<TaskPart>,
@@ -44,7 +44,7 @@ pub struct TaskRecord {
     pub is_over: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TaskPart {
     pub node: String,
     pub shards: Vec<ShardId>,

@@ -49,6 +49,7 @@ enum Known {
 
 fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<String, BTreeMap<u64, Known>>) {
     let mut is_changed = false;
+    let before = task.clone();
     let members = sim.store.borrow().topology.members();
     for part in &mut task.parts {
         let (PartOutcome::Accepted(uid), None) = (&part.outcome, part.success) else { continue };
@@ -70,7 +71,7 @@ fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<Stri
     let copies = sim.store.borrow().topology.replication_factor;
     let quorum = if copies <= 2 { 1 } else { copies / 2 + 1 };
     let succeeded = status(&task, quorum, |node| !is_up(sim, node));
-    if let Some(succeeded) = succeeded {
+    if let Some(succeeded) = succeeded.filter(|_| task != before || !task.is_told) {
         task.is_told = true;
         let is_done = |part: &TaskPart| part.success.is_some() || !matches!(part.outcome, PartOutcome::Accepted(_));
         task.is_over = sim.lacks(Break::FollowsAll) || task.parts.iter().all(is_done);
