@@ -131,7 +131,8 @@ impl Replicas {
                 measures = owners(table, shard).collect();
             }
             // Whatever it has is what the others are measured by.
-            let leader = measures.into_iter().min_by_key(|&node| (Reverse(accepted(node)), is_uncertain(node)));
+            let leader =
+                measures.into_iter().min_by_key(|&node| (Reverse(accepted(node)), is_uncertain(node)));
             for node in owners(table, shard).filter(|&node| Some(node) != leader) {
                 if leader.is_some_and(|leader| accepted(node) != accepted(leader)) || is_uncertain(node) {
                     behind.get_mut(node).into_iter().for_each(|shards| shards.push(shard));

@@ -58,7 +58,8 @@ pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
     }
     // A group that is not wanted goes once the others hold all that it holds.
     let gone = now.owners.iter().filter(|(group, _)| !situation.target.contains_key(*group));
-    if next.owners.is_empty() || !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale) {
+    if next.owners.is_empty() || !next.keeps_clean_readers_of(&among(now, situation.members), situation.stale)
+    {
         for (group, owners) in gone {
             next.owners.insert(group.clone(), owners.clone());
             next.joining.extend(

@@ -47,7 +47,10 @@ fn a_shard_moves_by_joining_then_leaving() {
     let mut stale = Stale::new();
     let first = epoch(&[&["a"]]);
     let next = |now: &Epoch, stale: &Stale| {
-        advance_announced(now, &Situation { target: &target, stale, members: &members, at_once: 1, announced: &NOBODY })
+        advance_announced(
+            now,
+            &Situation { target: &target, stale, members: &members, at_once: 1, announced: &NOBODY },
+        )
     };
     let second = next(&first, &stale).unwrap();
     assert_eq!((second.epoch, &second.owners), (3, &owners(&[&["a", "b"]])));
@@ -86,7 +89,13 @@ fn few_shards_move_at_once() {
     let members = members(&["a", "b"]);
     let target = owners(&[&["b"], &["b"], &["b"]]);
     let first = epoch(&[&["a"], &["a"], &["a"]]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, announced: &NOBODY };
+    let situation = Situation {
+        target: &target,
+        stale: &Stale::new(),
+        members: &members,
+        at_once: 2,
+        announced: &NOBODY,
+    };
     let second = advance_announced(&first, &situation).unwrap();
     assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
 }
@@ -96,7 +105,13 @@ fn what_is_not_cut_over_is_rolled_back() {
     let members = members(&["a", "b"]);
     let first = epoch(&[&["a"], &["a"]]);
     let target = owners(&[&["b"], &["a"]]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 2, announced: &NOBODY };
+    let situation = Situation {
+        target: &target,
+        stale: &Stale::new(),
+        members: &members,
+        at_once: 2,
+        announced: &NOBODY,
+    };
     let second = advance_announced(&first, &situation).unwrap();
     let back = rolled_back(&second, &members);
     assert_eq!(back, first.owners);
@@ -112,13 +127,17 @@ fn a_group_comes_whole_and_goes_when_another_has_all() {
     let mut both = first.owners.clone();
     both.insert("h".into(), vec![vec!["b".into()]; 2]);
     let mut stale = Stale::new();
-    let second =
-        advance_announced(&first, &Situation { target: &both, stale: &stale, members: &members, at_once: 1, announced: &NOBODY }).unwrap();
+    let second = advance_announced(
+        &first,
+        &Situation { target: &both, stale: &stale, members: &members, at_once: 1, announced: &NOBODY },
+    )
+    .unwrap();
     assert_eq!(second.joined_since(&first).collect::<Vec<_>>(), [("b", 0), ("b", 1)]);
     join(&mut stale, &first, &second);
 
     let only = Owners::from([("h".to_owned(), both["h"].clone())]);
-    let situation = Situation { target: &only, stale: &stale, members: &members, at_once: 1, announced: &NOBODY };
+    let situation =
+        Situation { target: &only, stale: &stale, members: &members, at_once: 1, announced: &NOBODY };
     assert_eq!(advance(&second, &situation), None, "its shards are only here");
     let clean = Stale::new();
     let third = advance_announced(&second, &Situation { stale: &clean, ..situation }).unwrap();
@@ -130,7 +149,13 @@ fn a_node_that_is_gone_loses_its_shards_at_once() {
     let first = epoch(&[&["a", "b"]]);
     let target = owners(&[&["b", "c"]]);
     let members = members(&["b", "c"]);
-    let situation = Situation { target: &target, stale: &Stale::new(), members: &members, at_once: 1, announced: &NOBODY };
+    let situation = Situation {
+        target: &target,
+        stale: &Stale::new(),
+        members: &members,
+        at_once: 1,
+        announced: &NOBODY,
+    };
     let second = advance(&first, &situation).unwrap();
     assert_eq!(second.owners, owners(&[&["b"]]));
     assert!(second.leftovers.is_empty());
@@ -144,8 +169,13 @@ fn a_node_that_was_removed_is_not_gone_back_to() {
     let now = epoch(&[&["a", "b"]]);
     let left = members(&["b"]);
     assert_eq!(rolled_back(&now, &left), owners(&[&["b"]]));
-    let situation =
-        Situation { target: &now.owners, stale: &Stale::new(), members: &left, at_once: 1, announced: &NOBODY };
+    let situation = Situation {
+        target: &now.owners,
+        stale: &Stale::new(),
+        members: &left,
+        at_once: 1,
+        announced: &NOBODY,
+    };
     let second = advance(&now, &situation).unwrap();
     assert_eq!(second.owners, owners(&[&["b"]]));
     assert_eq!(advance(&second, &situation), None);

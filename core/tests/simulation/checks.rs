@@ -65,8 +65,12 @@ pub fn observe(sim: &World) {
         // Nobody has seen yet that a node was wiped.
         let clean: Vec<(&str, &Node)> =
             clean.filter_map(|id| Some((id, nodes.get(id).filter(|node| node.has_index)?))).collect();
-        let ids: Vec<DocumentId> =
-            history.documents.iter().filter(|(_, document)| document.shard == shard).map(|(id, _)| *id).collect();
+        let ids: Vec<DocumentId> = history
+            .documents
+            .iter()
+            .filter(|(_, document)| document.shard == shard)
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
             let document = &history.documents[&id];
             let touched = document.attempts.len();
@@ -88,7 +92,8 @@ pub fn observe(sim: &World) {
                 let history = history.describe(id);
                 sim.fail(format!("all clean replicas have {first:?}: {history}"));
             }
-            let settled = is_settled.then_some(Settled { touched, fields: first, version: store.table_version });
+            let settled =
+                is_settled.then_some(Settled { touched, fields: first, version: store.table_version });
             history.documents.get_mut(&id).expect("it is there").settled = settled;
         }
     }
@@ -114,7 +119,8 @@ pub fn at_rest(sim: &World) -> BTreeSet<DocumentId> {
             sim.fail(format!("all owners have {:?}: {}", held[0], history.describe(*id)));
         }
         let members = store.topology.members();
-        let strays = nodes.iter().filter(|(node, _)| members.contains(*node) && !owners.contains(node.as_str()));
+        let strays =
+            nodes.iter().filter(|(node, _)| members.contains(*node) && !owners.contains(node.as_str()));
         for (name, node) in strays {
             if node.documents.contains_key(id) && !document.is_orphan {
                 sim.fail(format!("{name} does not own what it holds: {}", history.describe(*id)));

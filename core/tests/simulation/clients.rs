@@ -48,7 +48,8 @@ fn envoy(sim: &World) -> Option<usize> {
 }
 
 async fn write(sim: &Sim) {
-    let mut ids: Vec<DocumentId> = (0..sim.random.between(1, 5)).map(|_| sim.random.between(1, DOCUMENTS)).collect();
+    let mut ids: Vec<DocumentId> =
+        (0..sim.random.between(1, 5)).map(|_| sim.random.between(1, DOCUMENTS)).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.retain(|id| !sim.history.borrow().documents[id].is_locked);
@@ -98,7 +99,7 @@ fn body(write: u64, change: Change, ids: &[DocumentId]) -> String {
 }
 
 fn pieces(sim: &World, body: &str) -> Vec<(Time, Vec<u8>)> {
-    let slowness = if sim.random.per_mille(200) { 60 } else { 3 };
+    let slowness = *sim.random.pick(&[3, 3, 3, 60, 300]).expect("one of them");
     let size = if sim.random.per_mille(500) { 40 } else { 400 };
     let pieces = body.as_bytes().chunks(size);
     pieces.map(|piece| (sim.random.below(slowness), piece.to_vec())).collect()

@@ -127,14 +127,22 @@ fn bequeath(sim: &Sim, envoy: usize, write: u64, testament: Option<Call>) {
     };
     let world = sim.clone();
     sim.clock.spawn(Owner::Envoy(envoy), async move {
-        while control_plane::call(&world, envoy, call.clone()).await.is_none_or(|answer| answer.status >= 500) {
+        while control_plane::call(&world, envoy, call.clone()).await.is_none_or(|answer| answer.status >= 500)
+        {
             world.sleep(40).await;
         }
         world.history.borrow_mut().under_way.remove(&write);
     });
 }
 
-fn make_call(sim: &Sim, envoy: usize, call: Call, under_way: &Rc<Cell<usize>>, events: Mailbox<Event>, id: CallId) {
+fn make_call(
+    sim: &Sim,
+    envoy: usize,
+    call: Call,
+    under_way: &Rc<Cell<usize>>,
+    events: Mailbox<Event>,
+    id: CallId,
+) {
     let (world, under_way) = (sim.clone(), under_way.clone());
     if call.cluster == "control" {
         sim.clock.spawn(Owner::World, async move {
@@ -160,7 +168,7 @@ async fn call_node(sim: &Sim, call: &Call) -> Option<Answer> {
         None
     };
     sim.sleep(sim.random.between(1, 8)).await;
-    if sim.random.per_mille(10) {
+    if sim.random.per_mille(sim.loss.get()) {
         return give_up(sim).await;
     }
     let answered = match sim.nodes.borrow_mut().get_mut(&call.cluster) {
@@ -175,7 +183,7 @@ async fn call_node(sim: &Sim, call: &Call) -> Option<Answer> {
     };
     let slowness = sim.nodes.borrow().get(&call.cluster).map_or(0, |node| node.slowness);
     sim.sleep(sim.random.between(1, 8 + slowness)).await;
-    if sim.now() > begun + timeout || sim.random.per_mille(10) {
+    if sim.now() > begun + timeout || sim.random.per_mille(sim.loss.get()) {
         return give_up(sim).await;
     }
     Some(answered)

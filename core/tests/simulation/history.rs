@@ -84,7 +84,9 @@ impl History {
     pub fn acknowledge(&mut self, ids: &[DocumentId]) {
         self.acknowledged += 1;
         for id in ids {
-            if let Some(attempt) = self.documents.get_mut(id).and_then(|document| document.attempts.last_mut()) {
+            if let Some(attempt) =
+                self.documents.get_mut(id).and_then(|document| document.attempts.last_mut())
+            {
                 attempt.is_acknowledged = true;
             }
         }

@@ -27,7 +27,8 @@ const SEEDS_TO_FIND: u64 = 2000;
 
 #[test]
 fn the_protocol_holds() {
-    let alone = std::env::var("MIROIR_SEED").ok().map(|seed| seed.parse::<u64>().expect("MIROIR_SEED is a number"));
+    let alone =
+        std::env::var("MIROIR_SEED").ok().map(|seed| seed.parse::<u64>().expect("MIROIR_SEED is a number"));
     if let Some(seed) = alone {
         let outcome = run(seed, None, true);
         outcome.trace.iter().for_each(|line| println!("{line}"));
@@ -36,7 +37,8 @@ fn the_protocol_holds() {
         return;
     }
     let mut counts = run::Counts::default();
-    let seeds = std::env::var("MIROIR_SEEDS").ok().map(|seeds| seeds.parse().expect("MIROIR_SEEDS is a number"));
+    let seeds =
+        std::env::var("MIROIR_SEEDS").ok().map(|seeds| seeds.parse().expect("MIROIR_SEEDS is a number"));
     for seed in 0..seeds.unwrap_or(SEEDS) {
         let outcome = run(seed, None, false);
         counts.add(&outcome.counts);

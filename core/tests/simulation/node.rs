@@ -136,7 +136,10 @@ impl Node {
                     (sent.id, Document { shard, fields: [sent.a, sent.b] })
                 });
                 let documents = documents.collect();
-                self.take(call, if method == "PUT" { Work::Update(documents) } else { Work::Replace(documents) })
+                self.take(
+                    call,
+                    if method == "PUT" { Work::Update(documents) } else { Work::Replace(documents) },
+                )
             }
             ("POST", ["indexes", _, "documents", "delete-batch"]) => {
                 let ids: Vec<String> = serde_json::from_slice(&call.body).expect("ids");
@@ -146,7 +149,11 @@ impl Node {
                 let id = id.parse().expect("an id");
                 match self.documents.get(&id) {
                     Some(document) => answer(200, json(id, document, "").into_bytes()),
-                    None => answer(404, br#"{"message":"no","code":"document_not_found","type":"invalid_request","link":""}"#.to_vec()),
+                    None => answer(
+                        404,
+                        br#"{"message":"no","code":"document_not_found","type":"invalid_request","link":""}"#
+                            .to_vec(),
+                    ),
                 }
             }
             _ => panic!("no node is asked {} {}", call.method, call.target),

@@ -78,9 +78,11 @@ pub fn run(seed: u64, broken: Option<Break>, traces: bool) -> Outcome {
 
 fn begin(sim: &Sim) {
     *sim.history.borrow_mut() = History::new();
+    sim.loss.set(*sim.random.pick(&[2, 10, 10, 80]).expect("one of them"));
     sim.fails_tasks.set(sim.random.per_mille(200));
     let members = sim.random.between(1, 4) as usize;
-    let weights: BTreeMap<String, f64> = NODES[..members].iter().map(|node| ((*node).to_owned(), 1.0)).collect();
+    let weights: BTreeMap<String, f64> =
+        NODES[..members].iter().map(|node| ((*node).to_owned(), 1.0)).collect();
     sim.used_names.set(members);
     let topology = Topology {
         groups: BTreeMap::from([("g".to_owned(), weights)]),
@@ -171,11 +173,14 @@ fn is_at_rest(sim: &World) -> bool {
     let members: BTreeSet<String> = store.topology.members();
     let (target, stale, announced) = (&store.target, &store.stale, &store.epoch.coming);
     let situation = Situation { target, stale, members: &members, at_once: 2, announced };
-    let is_placed = advance(&store.epoch, &situation).is_none() && is_reached(&store.epoch.owners, &store.target, &members);
+    let is_placed = advance(&store.epoch, &situation).is_none()
+        && is_reached(&store.epoch.owners, &store.target, &members);
     let is_clean = store.stale.is_empty() && store.epoch.leftovers.is_empty();
-    let is_done = store.unfinished().is_empty() && members.iter().all(|node| sim.nodes.borrow()[node].queue.is_empty());
+    let is_done =
+        store.unfinished().is_empty() && members.iter().all(|node| sim.nodes.borrow()[node].queue.is_empty());
     let history = sim.history.borrow();
-    let is_quiet = history.under_way.is_empty() && !history.documents.values().any(|document| document.is_locked);
+    let is_quiet =
+        history.under_way.is_empty() && !history.documents.values().any(|document| document.is_locked);
     is_placed && is_clean && is_done && is_quiet && sim.control_plane.borrow().is_some()
 }
 
@@ -193,8 +198,11 @@ fn is_reached(owners: &Owners, target: &Owners, members: &BTreeSet<String>) -> b
 fn anti_entropy(sim: &World, differing: &BTreeSet<DocumentId>) {
     {
         let mut store = sim.store.borrow_mut();
-        let shards: BTreeSet<u32> =
-            differing.iter().map(|id| sim.history.borrow().documents[id].shard).filter(|shard| *shard < SHARDS).collect();
+        let shards: BTreeSet<u32> = differing
+            .iter()
+            .map(|id| sim.history.borrow().documents[id].shard)
+            .filter(|shard| *shard < SHARDS)
+            .collect();
         for shard in shards {
             let others: Vec<String> = store.epoch.owners_of(shard).skip(1).map(str::to_owned).collect();
             others.iter().for_each(|node| store.mark_stale(node, &[shard]));

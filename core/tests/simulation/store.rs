@@ -201,7 +201,8 @@ impl Store {
 
     pub fn note_unreliable(&self, parts: &mut [TaskPart]) {
         for part in parts {
-            let is_clean = |shard| self.epoch.clean_readers_of(shard, &self.stale).any(|node| node == part.node);
+            let is_clean =
+                |shard| self.epoch.clean_readers_of(shard, &self.stale).any(|node| node == part.node);
             let is_lost = |shard| self.epoch.clean_readers_of(shard, &self.stale).next().is_none();
             let shards = part.shards.iter().copied();
             part.unreliable = shards.filter(|shard| !is_clean(*shard) && !is_lost(*shard)).collect();

@@ -79,6 +79,8 @@ pub struct World {
     pub is_ending: Cell<bool>,
     /// Names of nodes are not used again: by an old table an Envoy would take another machine for the one before.
     pub used_names: Cell<usize>,
+    /// How many of a thousand requests and answers are lost on the way.
+    pub loss: Cell<u64>,
     /// Whether nodes fail at some tasks.
     pub fails_tasks: Cell<bool>,
     pub violation: RefCell<Option<String>>,
@@ -99,6 +101,7 @@ impl World {
             history: RefCell::default(),
             is_ending: Cell::new(false),
             used_names: Cell::new(0),
+            loss: Cell::new(0),
             fails_tasks: Cell::new(false),
             violation: RefCell::default(),
             traces,
@@ -140,7 +143,11 @@ impl World {
 }
 
 /// Asks a node something on behalf of the control plane. `None` if it does not answer; it may have done it all the same.
-pub async fn ask<R: 'static>(sim: &Sim, node: &str, question: impl FnOnce(&mut Node) -> R + 'static) -> Option<R> {
+pub async fn ask<R: 'static>(
+    sim: &Sim,
+    node: &str,
+    question: impl FnOnce(&mut Node) -> R + 'static,
+) -> Option<R> {
     let answer = Mailbox::new();
     let (sender, world, node) = (answer.clone(), sim.clone(), node.to_owned());
     sim.clock.spawn(Owner::World, async move {

@@ -229,9 +229,8 @@ async fn run_with(sim: &World, version: u64, patience: Time) {
 fn everyone_runs_with(sim: &World, version: u64) -> bool {
     let now = sim.now();
     with(sim, |running| {
-        let may_serve = |connection: &&Connection| {
-            connection.is_connected || now < connection.last_contact + LATELY
-        };
+        let may_serve =
+            |connection: &&Connection| connection.is_connected || now < connection.last_contact + LATELY;
         now >= running.started_at + LATELY
             && running.envoys.values().filter(may_serve).all(|connection| connection.acknowledged >= version)
     })

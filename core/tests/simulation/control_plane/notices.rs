@@ -33,7 +33,9 @@ impl Notices {
         of: impl Fn(&mut ControlPlane) -> &mut Notices,
     ) -> bool {
         let key = (node.to_owned(), shard);
-        let Some((version, since)) = with(sim, |running| of(running).0.get(&key).copied()) else { return false };
+        let Some((version, since)) = with(sim, |running| of(running).0.get(&key).copied()) else {
+            return false;
+        };
         let since = since.or_else(|| everyone_runs_with(sim, version).then(|| sim.now()));
         with(sim, |running| of(running).0.insert(key, (version, since)));
         since.is_some_and(|since| sim.now() >= since + longest_request(sim))

@@ -53,7 +53,12 @@ fn announced(sim: &World) -> BTreeMap<String, BTreeSet<ShardId>> {
 
 async fn enter(sim: &Sim, epoch: Epoch) {
     let number = epoch.epoch;
-    sim.note(|| format!("epoch {number}: {:?} joining {:?} leftovers {:?} coming {:?}", epoch.owners, epoch.joining, epoch.leftovers, epoch.coming));
+    sim.note(|| {
+        format!(
+            "epoch {number}: {:?} joining {:?} leftovers {:?} coming {:?}",
+            epoch.owners, epoch.joining, epoch.leftovers, epoch.coming
+        )
+    });
     if !sim.store.borrow_mut().add_epoch(epoch) {
         return;
     }

@@ -53,9 +53,11 @@ async fn source_is_known(sim: &Sim, source: &str, shard: ShardId) -> Option<()> 
 
 fn next(sim: &Sim) -> Option<(String, ShardId, u64)> {
     let store = sim.store.borrow();
-    let all = store.stale.iter().filter(|(node, _)| is_up(sim, node)).flat_map(|(node, shards)| {
-        shards.iter().map(move |(shard, miss)| (node.clone(), *shard, *miss))
-    });
+    let all = store
+        .stale
+        .iter()
+        .filter(|(node, _)| is_up(sim, node))
+        .flat_map(|(node, shards)| shards.iter().map(move |(shard, miss)| (node.clone(), *shard, *miss)));
     sim.random.pick(&all.collect::<Vec<_>>()).cloned()
 }
 

@@ -78,9 +78,7 @@ pub fn build(sim: &World, up: &BTreeMap<String, bool>) -> Tables {
     let mut writes = table.clone();
     if sim.lacks(Break::JoiningOwnersDontCount) {
         writes.groups.iter_mut().for_each(|group| group.readers.clear());
-        let joins = |node: &str, shard| {
-            epoch.owners.keys().any(|group| epoch.is_joining(group, shard, node))
-        };
+        let joins = |node: &str, shard| epoch.owners.keys().any(|group| epoch.is_joining(group, shard, node));
         for stale in &mut writes.stale {
             let shards: BTreeSet<u32> =
                 stale.shards.iter().copied().filter(|shard| !joins(&members[stale.node], *shard)).collect();

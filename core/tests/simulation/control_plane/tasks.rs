@@ -16,14 +16,19 @@ pub async fn poll(sim: &Sim) {
         let tasks = sim.store.borrow_mut().unfinished();
         let mut questions: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for part in tasks.iter().flat_map(|(_, task)| &task.parts) {
-            if let (PartOutcome::Accepted(uid), None, true) = (&part.outcome, part.success, is_up(sim, &part.node)) {
+            if let (PartOutcome::Accepted(uid), None, true) =
+                (&part.outcome, part.success, is_up(sim, &part.node))
+            {
                 questions.entry(part.node.clone()).or_default().push(*uid);
             }
         }
         let mut answers: BTreeMap<String, BTreeMap<u64, Known>> = BTreeMap::new();
         for (node, uids) in questions {
             let known = ask(sim, &node, move |node| {
-                let known = |uid: &u64| match (node.finished.get(uid), node.queue.iter().any(|task| task.uid == *uid)) {
+                let known = |uid: &u64| match (
+                    node.finished.get(uid),
+                    node.queue.iter().any(|task| task.uid == *uid),
+                ) {
                     (Some(success), _) => Known::Done(*success),
                     (None, true) => Known::Waiting,
                     (None, false) => Known::Lost,
@@ -73,7 +78,8 @@ fn finish(sim: &Sim, place: usize, mut task: TaskRecord, answers: &BTreeMap<Stri
     let succeeded = status(&task, quorum, |node| !is_up(sim, node));
     if let Some(succeeded) = succeeded.filter(|_| task != before || !task.is_told) {
         task.is_told = true;
-        let is_done = |part: &TaskPart| part.success.is_some() || !matches!(part.outcome, PartOutcome::Accepted(_));
+        let is_done =
+            |part: &TaskPart| part.success.is_some() || !matches!(part.outcome, PartOutcome::Accepted(_));
         task.is_over = sim.lacks(Break::FollowsAll) || task.parts.iter().all(is_done);
         for (node, shards) in left_behind(&task, succeeded, !sim.lacks(Break::StaleTakersMark)) {
             sim.note(|| format!("{node} is left behind in {shards:?}"));

@@ -45,7 +45,10 @@ async fn begin(sim: &World, epoch: u64) -> Answer {
         return answer(503, b"{}".to_vec());
     }
     // It could not be registered, but what it leaves on nodes would come after barriers that did not know of it.
-    if sim.store.borrow().is_retired(epoch) && !sim.lacks(Break::Retiring) && !sim.lacks(Break::BeginChecksEpoch) {
+    if sim.store.borrow().is_retired(epoch)
+        && !sim.lacks(Break::Retiring)
+        && !sim.lacks(Break::BeginChecksEpoch)
+    {
         return conflict();
     }
     let ticket = format!("{:x}", sim.random.draw());
@@ -71,9 +74,11 @@ async fn register(sim: &Sim, write: RegisterWrite) -> Answer {
         return answer(204, Vec::new());
     }
     let fails = write.error.is_some();
-    let parts = write.parts.into_iter().filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)));
+    let parts =
+        write.parts.into_iter().filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)));
     let parts: Vec<TaskPart> = parts.map(task_part).collect();
-    let task = TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails, is_told: false };
+    let task =
+        TaskRecord { ticket: write.ticket, is_over: fails && parts.is_empty(), parts, fails, is_told: false };
     let fence = Fence {
         epoch: write.epoch,
         checks_epoch: !sim.lacks(Break::Retiring),
@@ -132,7 +137,9 @@ async fn refuse(sim: &Sim, accepted: BTreeMap<String, BTreeSet<ShardId>>, missed
         let owners: Vec<String> = store.epoch.owners_of(shard).map(str::to_owned).collect();
         let may_differ = |node: &&String| match kept {
             Some(kept) => *node != kept,
-            None => took(node) || missed.iter().any(|(other, shards)| other == *node && shards.contains(&shard)),
+            None => {
+                took(node) || missed.iter().any(|(other, shards)| other == *node && shards.contains(&shard))
+            }
         };
         owners.iter().filter(may_differ).for_each(|node| store.mark_stale(node, &[shard]));
         for node in accepted.keys().filter(|node| took(node) && !owners.contains(node)) {
