@@ -99,7 +99,7 @@ fn body(write: u64, change: Change, ids: &[DocumentId]) -> String {
 }
 
 fn pieces(sim: &World, body: &str) -> Vec<(Time, Vec<u8>)> {
-    let slowness = *sim.random.pick(&[3, 3, 3, 60, 300]).expect("one of them");
+    let slowness = *sim.random.pick(&[3, 3, 3, 3, 3, 3, 3, 60, 60, 300]).expect("one of them");
     let size = if sim.random.per_mille(500) { 40 } else { 400 };
     let pieces = body.as_bytes().chunks(size);
     pieces.map(|piece| (sim.random.below(slowness), piece.to_vec())).collect()

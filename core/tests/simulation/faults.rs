@@ -163,7 +163,7 @@ fn crash_control_plane(sim: &Sim) {
         return;
     }
     control_plane::crash(sim);
-    later(sim, sim.random.between(10, 400), |sim| control_plane::start(sim));
+    later(sim, sim.random.between(10, 400), control_plane::start);
 }
 
 fn change_topology(sim: &World) {

@@ -100,8 +100,11 @@ impl History {
 
     /// An Envoy crashed: nobody tells the control plane what became of its writes.
     pub fn orphan(&mut self, envoy: usize) {
-        let lost = self.under_way.extract_if(.., |_, (its_envoy, _)| *its_envoy == envoy);
-        let lost: Vec<DocumentId> = lost.flat_map(|(_, (_, ids))| ids).collect();
+        let (lost, left) =
+            std::mem::take(&mut self.under_way).into_iter().partition(|(_, (other, _))| *other == envoy);
+        self.under_way = left;
+        let lost: BTreeMap<u64, (usize, Vec<DocumentId>)> = lost;
+        let lost: Vec<DocumentId> = lost.into_values().flat_map(|(_, ids)| ids).collect();
         for id in lost {
             self.documents.get_mut(&id).expect("a known document").is_orphan = true;
         }

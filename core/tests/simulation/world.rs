@@ -57,8 +57,6 @@ pub enum Break {
     AllWaves,
     /// A write may begin by an epoch that is retired.
     BeginChecksEpoch,
-    /// Leftovers are deleted before the writes are over that may bring more of them.
-    CleanupBarrier,
     /// What a refused write has left on nodes is not cared for.
     RefusedWritesMark,
     /// A stale replica that alone took a write is not marked again.

@@ -30,7 +30,7 @@ pub async fn run(sim: &Sim) {
             continue;
         }
         // A write that began by an epoch in which the node was an owner may bring more.
-        if !sim.lacks(Break::CleanupBarrier) && !barrier(sim, FORGET + 10).await {
+        if !barrier(sim, FORGET + 10).await {
             continue;
         }
         if done(sim, &node, Work::DeleteShards(shards.clone())).await.is_some() {

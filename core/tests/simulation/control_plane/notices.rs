@@ -43,7 +43,7 @@ impl Notices {
 }
 
 /// A read goes on by the table with which it began for as many waves as there are nodes that may fail.
-fn longest_request(sim: &World) -> Time {
+pub fn longest_request(sim: &World) -> Time {
     let waves = match sim.lacks(Break::AllWaves) {
         true => 1,
         false => sim.store.borrow().topology.members().len() as Time,
