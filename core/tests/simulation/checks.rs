@@ -74,6 +74,10 @@ pub fn observe(sim: &World) {
         for id in ids {
             let document = &history.documents[&id];
             let touched = document.attempts.len();
+            // Until the control plane has seen that a task failed, a copy on which it succeeded may be taken for clean.
+            if document.attempts.last().is_some_and(|last| history.failed.contains(&last.write)) {
+                continue;
+            }
             let before = document.settled.filter(|settled| settled.touched == touched);
             if let Some(settled) = before {
                 let other = clean.iter().find(|(_, node)| fields(node, id) != settled.fields);
