@@ -26,6 +26,8 @@ use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
 const ENVOYS_WAIT: Duration = Duration::from_secs(2);
+/// Within this time an Envoy that has gone is expected back.
+const ENVOYS_RETURN: Duration = Duration::from_secs(5);
 
 /// Shared by every part of the control plane.
 pub struct Cluster {
@@ -219,7 +221,14 @@ impl Cluster {
     /// If the store fails; the last table stays.
     pub async fn publish_everywhere(&self) -> Result<(), StoreError> {
         let table = self.publish().await?;
-        if timeout(ENVOYS_WAIT, self.envoys.run_with(table.version)).await.is_err() {
+        // Those that have just lost us, or that we have not seen since we started, may be back in a moment.
+        let all_run_with_it = async {
+            self.envoys.run_with(table.version).await;
+            while !self.envoys.all_know_of(table.version, ENVOYS_RETURN) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(ENVOYS_WAIT, all_run_with_it).await.is_err() {
             tracing::warn!(
                 version = table.version,
                 "an Envoy did not take the routing table in {ENVOYS_WAIT:?}"

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use metrics::counter;
 use miroir_core::control::PartOutcome;
 use miroir_core::error::{ApiError, no_quorum};
+use miroir_core::rebalance::is_stale;
 use miroir_core::settings::node_settings;
 use miroir_core::shard::ShardId;
 use miroir_core::table::NodeIndex;
@@ -15,11 +16,14 @@ use tracing::{error, info, warn};
 use super::names::under_way;
 use super::settings::pending_changes;
 use crate::cluster::Cluster;
+use crate::health::take_down;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{IndexRecord, StoreError, TaskPart};
 
 /// How long a node may take to do what brings it in step; it may have to finish other work first.
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an Envoy that has gone may take to come back, before a node is let in that it may know as better than it is.
+const ENVOYS_GRACE: Duration = Duration::from_secs(5);
 
 /// Enqueues a change on every node, also on those that are thought to be down: one that is coming back must not
 /// miss it. But nothing goes past a change of what uids name: a node that has still to take one gets this one when it is
@@ -163,8 +167,10 @@ pub async fn bring_in_step(
     Ok(())
 }
 
-/// A node that had an index and lacks it now was wiped: it missed every write to the shards that it owns.
-async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), StoreError> {
+/// A node that had an index and lacks it now was wiped: it missed every write to the shards that it owns. Without the index
+/// it refuses reads, which then go elsewhere; with an empty one it would answer them. So it is not in step before every
+/// Envoy knows that its replicas are stale.
+async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeError> {
     if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
         return Ok(());
     }
@@ -172,10 +178,18 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), Store
     let owns = |owners: &[NodeIndex]| owners.iter().any(|&owner| table.nodes[owner].id == node);
     let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
     let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
-    error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
-    cluster.store.mark_lost(node, &shards).await?;
-    // Without the index the node refuses reads, which then go elsewhere; with an empty one it would answer them.
-    cluster.publish_everywhere().await
+    let stale = cluster.store.stale_replicas().await?;
+    if !shards.iter().all(|shard| is_stale(&stale, node, *shard)) {
+        error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
+        cluster.store.mark_lost(node, &shards).await?;
+        take_down(cluster, node).await;
+        return Err(NodeError::OutOfStep(node.to_owned()));
+    }
+    let version = cluster.publish().await?.version;
+    match cluster.envoys.all_know_of(version, ENVOYS_GRACE) {
+        true => Ok(()),
+        false => Err(NodeError::OutOfStep(node.to_owned())),
+    }
 }
 
 /// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.

@@ -12,6 +12,9 @@ use tokio::sync::watch;
 
 use super::{Kind, snapshot};
 
+/// Nobody asks about Envoys that have been away for longer.
+const FORGET: Duration = Duration::from_secs(3600);
+
 /// All connected Envoys.
 #[derive(Clone, Default)]
 pub struct Envoys {
@@ -123,8 +126,8 @@ impl Envoys {
             return false;
         }
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        gone.retain(|_, (since, _)| since.elapsed() < grace);
-        gone.values().all(|(_, has)| *has >= version)
+        gone.retain(|_, (since, _)| since.elapsed() < grace.max(FORGET));
+        gone.values().filter(|(since, _)| since.elapsed() < grace).all(|(_, has)| *has >= version)
     }
 
     pub(super) fn connect(&self, protocol: Protocol) -> Connection {
