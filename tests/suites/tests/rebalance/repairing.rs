@@ -55,7 +55,8 @@ async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
     let owners = places["shards"][shard as usize]["owners"]["group-0"].as_array().unwrap();
     let node = |id: &Value| cluster.nodes().iter().find(|node| *id == node.id()).unwrap();
     let second = node(&owners[1]).client();
-    let stranger = cluster.nodes().iter().find(|node| !owners.iter().any(|id| *id == node.id())).unwrap().client();
+    let stranger =
+        cluster.nodes().iter().find(|node| !owners.iter().any(|id| *id == node.id())).unwrap().client();
     // Somebody talks to nodes past Miroir.
     let deleted = second.delete("/indexes/films/documents/7").await.unwrap();
     second.wait_for_success(&deleted).await.unwrap();
@@ -63,7 +64,8 @@ async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
     let misplaced = json!([{ "id": 7, "title": "elsewhere", "genre": "genre 0", "_miroir_shard": tag }]);
     let added = stranger.post("/indexes/films/documents", &misplaced).await.unwrap();
     stranger.wait_for_success(&added).await.unwrap();
-    let untagged = json!([{ "id": 900_001, "title": "film number 900001", "genre": "genre 0", "version": 1 }]);
+    let untagged =
+        json!([{ "id": 900_001, "title": "film number 900001", "genre": "genre 0", "version": 1 }]);
     let added = second.post("/indexes/films/documents", &untagged).await.unwrap();
     second.wait_for_success(&added).await.unwrap();
 
