@@ -173,7 +173,9 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), Store
     let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
     let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
     error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
-    cluster.store.mark_lost(node, &shards).await
+    cluster.store.mark_lost(node, &shards).await?;
+    // Without the index the node refuses reads, which then go elsewhere; with an empty one it would answer them.
+    cluster.publish_everywhere().await
 }
 
 /// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.

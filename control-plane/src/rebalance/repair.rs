@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use miroir_core::rebalance::{Epoch, Stale};
 use miroir_core::shard::ShardId;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::fence;
 use crate::cluster::Cluster;
 use crate::copy::{CopiedIndex, CopyError, Progress, Replica, sync};
-use crate::store::StoreError;
+use crate::store::{StoreError, TaskPart};
 
 /// Shards that a node gets from another.
 #[derive(Clone, Debug)]
@@ -50,6 +51,23 @@ pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
     jobs.into_iter().map(job).collect()
 }
 
+/// Waits until it is known what has become of all that a node was asked up to now.
+async fn tasks_seen(cluster: &Cluster, node: &str) {
+    let is_open = |part: &TaskPart| part.node == node && !part.is_missed() && !part.status.is_final();
+    let mut newest = None;
+    loop {
+        if let Ok(tasks) = cluster.store.unfinished_tasks(usize::MAX).await {
+            let newest = *newest.get_or_insert_with(|| tasks.iter().map(|task| task.uid).max());
+            let are_open =
+                tasks.iter().any(|task| Some(task.uid) <= newest && task.parts.iter().any(is_open));
+            if !are_open {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Makes the target's replicas equal to the source's, and marks them clean if the target missed nothing meanwhile.
 ///
 /// # Errors
@@ -85,6 +103,14 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
             Err(CopyError::WritesUnderWay(_)) => fence::fence(cluster).await?,
             Err(error) => return Err(error),
         }
+    }
+    // A task that has failed on the source alone makes it stale as soon as that is seen.
+    let patience = Duration::from_millis(cluster.config.rebalance.write_patience_ms);
+    if timeout(patience, tasks_seen(cluster, &job.source)).await.is_err() {
+        return Err(CopyError::Store(StoreError::Conflict(format!(
+            "tasks of node {} are not known yet",
+            job.source
+        ))));
     }
     let still_clean = cluster.store.stale_replicas().await?;
     let is_sound =
