@@ -9,7 +9,7 @@ use miroir_core::tag::{TAG_FIELD, encode};
 use miroir_harness::{Cluster, Way, wait_until};
 use serde_json::{Value, json};
 
-use crate::admin::{Abilities, Admin};
+use crate::admin::Admin;
 use crate::documents::{Key, whole};
 use crate::operator::Operator;
 use crate::run::{INDEX, Run};
@@ -41,10 +41,8 @@ impl Saboteur {
     }
 
     /// Carries a step out, and heals what it did.
-    pub async fn take(&mut self, step: &Step, abilities: Abilities) -> Result<()> {
-        if abilities.topology {
-            self.operator.tidy_up(&mut self.cluster).await?;
-        }
+    pub async fn take(&mut self, step: &Step) -> Result<()> {
+        self.operator.tidy_up(&mut self.cluster).await?;
         let mut struck = Vec::new();
         let change = match step.change {
             Some(change) => self.change(change).await?,

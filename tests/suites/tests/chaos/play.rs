@@ -95,8 +95,6 @@ impl Play {
     }
 
     async fn play_with(&self, saboteur: &mut Saboteur, run: &Arc<Run>) -> Result<()> {
-        let abilities = saboteur.admin.abilities().await?;
-        println!("  {abilities:?}; what is not there is left out");
         prepare(saboteur, run).await?;
 
         let mut clients = JoinSet::new();
@@ -111,16 +109,16 @@ impl Play {
         watchers.spawn(writer::watch_tasks(run.clone()));
 
         let begun = Instant::now();
-        let schedule = Schedule::new(self.seed, self.shape, abilities);
+        let schedule = Schedule::new(self.seed, self.shape);
         for step in schedule.take_while(|_| begun.elapsed() < self.lasts) {
-            saboteur.take(&step, abilities).await?;
+            saboteur.take(&step).await?;
         }
         run.stop();
         println!("{:9.3}  no more faults", run.now() as f64 / 1e6);
         while let Some(ended) = clients.join_next().await {
             ended?;
         }
-        settle::settle(saboteur, run, abilities).await;
+        settle::settle(saboteur, run).await;
         watchers.shutdown().await;
         println!("{:9.3}  at rest", run.now() as f64 / 1e6);
         if self.is_rigged {
