@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use miroir_harness::{Answer, Client, Cluster};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,15 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A client of it. The control plane may be away at any time.
 #[derive(Clone)]
 pub struct Admin(Client);
-
-/// What of the REST API there is.
-#[derive(Clone, Copy, Debug)]
-pub struct Abilities {
-    /// The topology can be changed.
-    pub topology: bool,
-    /// Replicas that missed writes are repaired.
-    pub repair: bool,
-}
 
 impl Admin {
     pub fn new(cluster: &Cluster) -> Admin {
@@ -42,12 +33,6 @@ impl Admin {
 
     pub async fn delete(&self, path: &str) -> Result<Answer> {
         timeout(PATIENCE, self.0.delete(path)).await?
-    }
-
-    pub async fn abilities(&self) -> Result<Abilities> {
-        let try_out = self.post("/_miroir/nodes?dryRun=true", &json!({})).await?;
-        let status = timeout(PATIENCE, self.0.get("/_miroir/rebalance")).await??;
-        Ok(Abilities { topology: try_out.status != 404, repair: status.status == 200 })
     }
 
     pub async fn topology(&self) -> Result<Value> {
@@ -75,18 +60,16 @@ impl Admin {
     }
 
     /// What of the cluster's own work is not done: replicas that missed something, shards that move.
-    pub async fn what_is_to_do(&self, abilities: Abilities) -> Result<Vec<String>> {
+    pub async fn what_is_to_do(&self) -> Result<Vec<String>> {
         let mut left = Vec::new();
-        if abilities.repair {
-            for node in nodes(&self.topology().await?) {
-                if node["stale"].as_array().is_some_and(|shards| !shards.is_empty()) {
-                    left.push(format!("{} is stale for {}", node["id"], node["stale"]));
-                }
+        for node in nodes(&self.topology().await?) {
+            if node["stale"].as_array().is_some_and(|shards| !shards.is_empty()) {
+                left.push(format!("{} is stale for {}", node["id"], node["stale"]));
             }
-            let status = self.get("/_miroir/rebalance").await?;
-            if status["state"] != "idle" {
-                left.push(format!("rebalance is {status}"));
-            }
+        }
+        let status = self.get("/_miroir/rebalance").await?;
+        if status["state"] != "idle" {
+            left.push(format!("rebalance is {status}"));
         }
         Ok(left)
     }

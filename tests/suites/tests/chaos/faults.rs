@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use miroir_core::shard::shard_of;
+use miroir_core::tag::{TAG_FIELD, encode};
 use miroir_harness::{Cluster, Way, wait_until};
 use serde_json::{Value, json};
 
-use crate::admin::{Abilities, Admin};
+use crate::admin::Admin;
 use crate::documents::{Key, whole};
 use crate::operator::Operator;
 use crate::run::{INDEX, Run};
 use crate::schedule::{Change, Fault, Pick, Step};
+use crate::settle::SHARDS;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,10 +41,8 @@ impl Saboteur {
     }
 
     /// Carries a step out, and heals what it did.
-    pub async fn take(&mut self, step: &Step, abilities: Abilities) -> Result<()> {
-        if abilities.topology {
-            self.operator.tidy_up(&mut self.cluster).await?;
-        }
+    pub async fn take(&mut self, step: &Step) -> Result<()> {
+        self.operator.tidy_up(&mut self.cluster).await?;
         let mut struck = Vec::new();
         let change = match step.change {
             Some(change) => self.change(change).await?,
@@ -65,11 +66,14 @@ impl Saboteur {
     /// may not own it.
     pub async fn rig(&self) -> Result<()> {
         let documents = format!("/indexes/{INDEX}/documents");
+        let key = Key { writer: 0, number: 0 };
+        let mut document = whole(key, 1);
+        document[TAG_FIELD] = encode(shard_of(&key.id(), SHARDS)).into();
         for (place, index) in self.operator.members().iter().enumerate() {
             let node = self.cluster.node(*index).client();
             let answer = match place {
-                0 => node.post(&documents, &json!([whole(Key { writer: 0, number: 0 }, 1)])).await?,
-                _ => node.delete(&format!("{documents}/w0-0")).await?,
+                0 => node.post(&documents, &[&document]).await?,
+                _ => node.delete(&format!("{documents}/{}", key.id())).await?,
             };
             node.wait_for_success(&answer).await?;
         }

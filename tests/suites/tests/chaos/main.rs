@@ -25,11 +25,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use crate::check::Wrong;
 use crate::play::Play;
 use crate::report::Tally;
 use crate::schedule::{SHAPES, Shape};
+
+/// Each schedule keeps a small machine busy: one at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -42,6 +46,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Plays one schedule after the other, and tells of all before it fails for any.
 async fn play_all(schedules: impl Iterator<Item = (u64, Shape)>, lasts: Duration) {
+    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut all = Tally::default();
     let mut wrong = Vec::new();
     for (seed, shape) in schedules {
@@ -63,7 +68,6 @@ async fn play_all(schedules: impl Iterator<Item = (u64, Shape)>, lasts: Duration
     assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// One after the other: each keeps a small machine busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short_schedules() {
     let seed = number("MIROIR_CHAOS_SEED", 1);
@@ -84,6 +88,7 @@ async fn many_schedules() {
 /// What the nodes lose is seen, though nobody but the checker looks for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_document_is_seen_in_a_real_cluster() {
+    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let (lasts, config) = (Duration::ZERO, json!({}));
     let rigged = Play { seed: 1, shape: SHAPES[0], lasts, config, is_rigged: true };
     let ending = rigged.play().await.unwrap();

@@ -1,5 +1,6 @@
 //! One schedule from its beginning to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,8 +58,10 @@ impl Play {
         let mut tally = std::mem::take(&mut *run.tally());
         tally.count_operations(&run.history());
         println!("{tally}");
-        if played.is_err() || !violations.is_empty() {
-            for key in violations.iter().filter_map(|violation| violation.key).take(4) {
+        let is_strange = played.is_err() || !violations.is_empty();
+        if is_strange && !self.is_rigged {
+            let keys: BTreeSet<Key> = violations.iter().filter_map(|violation| violation.key).collect();
+            for key in keys.into_iter().take(4) {
                 println!("  {}:\n{}", key.id(), run.history().describe(key));
             }
             println!("schedule {}: the cluster's logs are in {folder}", self.seed);
@@ -92,8 +95,6 @@ impl Play {
     }
 
     async fn play_with(&self, saboteur: &mut Saboteur, run: &Arc<Run>) -> Result<()> {
-        let abilities = saboteur.admin.abilities().await?;
-        println!("  {abilities:?}; what is not there is left out");
         prepare(saboteur, run).await?;
 
         let mut clients = JoinSet::new();
@@ -108,16 +109,16 @@ impl Play {
         watchers.spawn(writer::watch_tasks(run.clone()));
 
         let begun = Instant::now();
-        let schedule = Schedule::new(self.seed, self.shape, abilities);
+        let schedule = Schedule::new(self.seed, self.shape);
         for step in schedule.take_while(|_| begun.elapsed() < self.lasts) {
-            saboteur.take(&step, abilities).await?;
+            saboteur.take(&step).await?;
         }
         run.stop();
         println!("{:9.3}  no more faults", run.now() as f64 / 1e6);
         while let Some(ended) = clients.join_next().await {
             ended?;
         }
-        settle::settle(saboteur, run, abilities).await;
+        settle::settle(saboteur, run).await;
         watchers.shutdown().await;
         println!("{:9.3}  at rest", run.now() as f64 / 1e6);
         if self.is_rigged {

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::admin::Abilities;
-
 /// What the cluster is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -82,16 +80,11 @@ pub struct Step {
 pub struct Schedule {
     random: Rng,
     shape: Shape,
-    abilities: Abilities,
-    /// The only node that data is at fault on: without repair a second one could leave a shard without a clean copy.
-    victim: Option<Pick>,
 }
 
 impl Schedule {
-    pub fn new(seed: u64, shape: Shape, abilities: Abilities) -> Schedule {
-        let mut random = Rng::with_seed(seed);
-        let victim = random.usize(..1000);
-        Schedule { random, shape, abilities, victim: (!abilities.repair).then_some(victim) }
+    pub fn new(seed: u64, shape: Shape) -> Schedule {
+        Schedule { random: Rng::with_seed(seed), shape }
     }
 
     fn pick(&mut self) -> Pick {
@@ -100,7 +93,6 @@ impl Schedule {
 
     fn of_node(&mut self) -> Fault {
         let pick = self.pick();
-        let pick = self.victim.unwrap_or(pick);
         match self.random.u8(..100) {
             0..25 => Fault::KillNode(pick),
             25..40 => Fault::PauseNode(pick),
@@ -109,9 +101,7 @@ impl Schedule {
             62..72 => Fault::SlowNode(pick, self.random.u64(20..400)),
             72..82 => Fault::FailTasks(pick, self.random.u64(1..6)),
             82..90 => Fault::RefuseWrites(pick),
-            // Nothing tells a node without its data from one that has it, if nothing repairs it.
-            _ if self.abilities.repair => Fault::WipeNode(pick),
-            _ => Fault::KillNode(pick),
+            _ => Fault::WipeNode(pick),
         }
     }
 
@@ -137,7 +127,7 @@ impl Schedule {
             90..96 => Change::Pause,
             _ => Change::Cancel,
         };
-        (self.abilities.topology && self.random.u8(..100) < 45).then_some(change)
+        (self.random.u8(..100) < 45).then_some(change)
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {

@@ -8,7 +8,6 @@ use miroir_core::{shard, tag};
 use miroir_harness::wait_until;
 use serde_json::{Value, json};
 
-use crate::admin::Abilities;
 use crate::at_rest::{self, Holdings};
 use crate::check::{Violation, Wrong};
 use crate::documents::{Key, read};
@@ -20,11 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub const SHARDS: u32 = 16;
 
 /// Waits until everything is up, whole and idle, or says what is not.
-pub async fn settle(saboteur: &mut Saboteur, run: &Run, abilities: Abilities) {
+pub async fn settle(saboteur: &mut Saboteur, run: &Run) {
     let mut left = Vec::new();
     let settled = wait_until("the cluster to come to rest", PATIENCE, async || {
-        left =
-            what_is_left(saboteur, run, abilities).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+        left = what_is_left(saboteur, run).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
         Ok(left.is_empty())
     });
     if settled.await.is_err() {
@@ -32,13 +30,10 @@ pub async fn settle(saboteur: &mut Saboteur, run: &Run, abilities: Abilities) {
     }
 }
 
-async fn what_is_left(saboteur: &mut Saboteur, run: &Run, abilities: Abilities) -> Result<Vec<String>> {
-    let mut left = Vec::new();
-    if abilities.topology {
-        left.extend(saboteur.operator.wind_up(&mut saboteur.cluster).await?);
-    }
+async fn what_is_left(saboteur: &mut Saboteur, run: &Run) -> Result<Vec<String>> {
+    let mut left = saboteur.operator.wind_up(&mut saboteur.cluster).await?;
     left.extend(saboteur.admin.what_is_missing(saboteur.cluster.envoys()).await?);
-    left.extend(saboteur.admin.what_is_to_do(abilities).await?);
+    left.extend(saboteur.admin.what_is_to_do().await?);
     for index in saboteur.operator.members() {
         let node = saboteur.cluster.node(*index);
         let tasks = node.client().get("/tasks?statuses=enqueued,processing&limit=1").await?.ok()?;
