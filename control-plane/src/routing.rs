@@ -56,7 +56,7 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
         };
         epoch.joining.get(group).into_iter().flatten().map(of_shard).collect()
     };
-    let leftovers = |node: &NodeRecord| epoch.leftovers.get(&node.id).cloned().unwrap_or_default();
+    let leftovers = |node: &NodeRecord| epoch.may_hold(&node.id);
     RoutingTable {
         version: inputs.version,
         epoch: inputs.epoch.epoch,
