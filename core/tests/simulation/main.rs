@@ -4,6 +4,8 @@
 //! `MIROIR_SEED=7 cargo test -p miroir-core --test simulation` runs one seed alone and prints all that happens,
 //! `MIROIR_SEEDS=100000` as many.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod checks;
 mod clients;
 mod clock;
@@ -21,9 +23,9 @@ use run::run;
 use world::Break;
 
 /// So many that they take some twenty seconds on one core.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 2500;
 /// Among so many seeds one finds what is broken.
-const SEEDS_TO_FIND: u64 = 5000;
+const SEEDS_TO_FIND: u64 = 10_000;
 
 #[test]
 fn the_protocol_holds() {
@@ -52,82 +54,74 @@ fn the_protocol_holds() {
     println!("{counts:?}");
 }
 
-/// Sees to it that some run goes wrong without a part of the protocol, and well with it.
-fn finds(broken: Break) {
-    finds_as(broken, |_| true);
-}
-
-fn finds_as(broken: Break, is_meant: impl Fn(&str) -> bool) {
+/// Sees to it that some run goes wrong without a part of the protocol, and well with it. Where such runs are rare, `first`
+/// is one of them, to save time.
+fn finds(broken: Break, first: u64) {
     let goes_wrong = |seed| {
-        let violation = run(seed, Some(broken), false).violation.filter(|violation| is_meant(violation))?;
+        let violation = run(seed, Some(broken), false).violation?;
         run(seed, None, false).violation.is_none().then_some((seed, violation))
     };
-    let found = (0..SEEDS_TO_FIND).find_map(goes_wrong);
+    let found = (first..first + SEEDS_TO_FIND).find_map(goes_wrong);
     println!("{broken:?}: {found:?}");
     assert!(found.is_some(), "nobody misses {broken:?}");
 }
 
 #[test]
 fn a_copy_that_is_not_compared_again_is_found() {
-    finds(Break::Recheck);
+    finds(Break::Recheck, 0);
 }
 
 #[test]
 fn a_copy_that_waits_for_nothing_is_found() {
-    finds(Break::Barrier);
+    finds(Break::Barrier, 276);
 }
 
 #[test]
 fn epochs_that_are_never_retired_are_found() {
-    finds(Break::Retiring);
+    finds(Break::Retiring, 0);
 }
 
 #[test]
 fn joining_owners_that_count_for_the_quorum_are_found() {
-    finds(Break::JoiningOwnersDontCount);
+    finds(Break::JoiningOwnersDontCount, 0);
 }
 
 #[test]
 fn writes_that_no_clean_copy_took_are_found() {
-    finds(Break::CleanTaker);
+    finds(Break::CleanTaker, 0);
 }
 
 #[test]
 fn a_cleanup_that_does_not_wait_is_found() {
-    finds(Break::CleanupWaits);
+    finds(Break::CleanupWaits, 0);
 }
 
 #[test]
 fn joining_owners_that_nobody_announces_are_found() {
-    finds(Break::Announcement);
+    finds(Break::Announcement, 0);
 }
 
 #[test]
 fn writes_that_begin_by_a_retired_epoch_are_found() {
-    finds(Break::BeginChecksEpoch);
+    finds(Break::BeginChecksEpoch, 0);
 }
 
 #[test]
 fn refused_writes_that_nobody_cares_for_are_found() {
-    finds(Break::RefusedWritesMark);
+    finds(Break::RefusedWritesMark, 3696);
 }
 
 #[test]
 fn stale_replicas_with_more_than_clean_ones_are_found() {
-    finds(Break::StaleTakersMark);
-}
-
-#[test]
-fn reads_that_go_on_for_longer_than_one_wave_are_found() {
-    finds_as(Break::AllWaves, |violation| violation.contains("read by") || violation.contains("twice"));
+    finds(Break::StaleTakersMark, 563);
 }
 
 #[test]
 fn tasks_that_nobody_follows_are_found() {
-    finds(Break::FollowsAll);
+    finds(Break::FollowsAll, 1007);
 }
 
 #[test]
 fn sources_whose_tasks_are_not_known_are_found() {
-    finds(Break::SourceTasks);
+    finds(Break::SourceTasks, 3141);
 }

@@ -53,8 +53,6 @@ pub enum Break {
     FollowsAll,
     /// A copy is clean although it is not known whether its source is.
     SourceTasks,
-    /// Only the first wave of a read is waited for.
-    AllWaves,
     /// A write may begin by an epoch that is retired.
     BeginChecksEpoch,
     /// What a refused write has left on nodes is not cared for.

@@ -6,7 +6,7 @@ use super::notices::longest_request;
 use super::{everyone_runs_with, publish, with};
 use crate::clock::{Owner, Time};
 
-use crate::world::{Break, NODES, SHARDS, Sim, ask};
+use crate::world::{NODES, SHARDS, Sim, ask};
 
 const LONG: Time = Time::MAX / 2;
 
@@ -55,9 +55,7 @@ async fn bring_up(sim: &Sim, node: &str) -> Option<()> {
     let version = publish(sim);
     // Until it has an index again nobody takes it for one that has no documents.
     sim.clock.until(LONG, || everyone_runs_with(sim, version)).await;
-    if !sim.lacks(Break::AllWaves) {
-        sim.sleep(longest_request(sim)).await;
-    }
+    sim.sleep(longest_request(sim)).await;
     ask(sim, node, |node| node.has_index = true).await
 }
 

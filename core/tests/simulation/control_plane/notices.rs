@@ -6,7 +6,7 @@ use miroir_core::shard::ShardId;
 
 use super::{ControlPlane, everyone_runs_with, with};
 use crate::clock::Time;
-use crate::world::{Break, CONTROL_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, World};
+use crate::world::{CONTROL_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT, World};
 
 /// By node and shard: the first table that tells of it, and since when all run with that.
 #[derive(Default)]
@@ -44,9 +44,6 @@ impl Notices {
 
 /// A read goes on by the table with which it began for as many waves as there are nodes that may fail.
 pub fn longest_request(sim: &World) -> Time {
-    let waves = match sim.lacks(Break::AllWaves) {
-        true => 1,
-        false => sim.store.borrow().topology.members().len() as Time,
-    };
+    let waves = sim.store.borrow().topology.members().len() as Time;
     (READ_TIMEOUT * waves).max(WRITE_TIMEOUT).max(CONTROL_TIMEOUT)
 }
