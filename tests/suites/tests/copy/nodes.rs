@@ -49,7 +49,13 @@ impl Nodes {
     }
 
     pub fn context(&self) -> Context<'_> {
-        Context { store: &self.store, gates: &self.gates, pace: &self.pace, limits: self.limits }
+        Context {
+            store: &self.store,
+            gates: &self.gates,
+            pace: &self.pace,
+            limits: self.limits,
+            write_patience: std::time::Duration::from_secs(610),
+        }
     }
 
     pub fn client(&self, node: usize) -> Client {
