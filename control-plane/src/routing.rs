@@ -182,8 +182,12 @@ mod tests {
 
     #[test]
     fn an_index_without_settings_has_the_defaults() {
-        let expected =
-            IndexFacts { primary_key: Some("id".into()), settings_version: 3, ..IndexFacts::default() };
+        let expected = IndexFacts {
+            primary_key: Some("id".into()),
+            has_filterable_attributes: false,
+            settings_version: 3,
+            ..IndexFacts::default()
+        };
         assert_eq!(facts(&index(Value::Null)), expected);
         assert_eq!(facts(&index(json!({"displayedAttributes": ["*"], "distinctAttribute": null}))), expected);
     }

@@ -119,7 +119,7 @@ impl Default for IndexFacts {
                 .to_vec(),
             distinct_attribute: None,
             distinct_is_filterable: false,
-            has_filterable_attributes: false,
+            has_filterable_attributes: true,
             has_pins: false,
             max_values_per_facet: 100,
             sort_facet_values_by: BTreeMap::new(),

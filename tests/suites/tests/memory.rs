@@ -50,7 +50,9 @@ async fn memory_does_not_grow_with_requests() {
     let films: Vec<Value> = (0..500)
         .map(|id| json!({ "id": id, "title": format!("film {id}"), "text": "word ".repeat(50) }))
         .collect();
-    cluster.client().index("films").add_documents(&films).await.unwrap();
+    let index = cluster.client().index("films");
+    index.update_settings(&json!({ "filterableAttributes": ["text"] })).await.unwrap();
+    index.add_documents(&films).await.unwrap();
 
     serve(&cluster, 1500).await;
     let warm = resident(&cluster);
