@@ -12,13 +12,13 @@ use super::show;
 pub struct Remote {
     /// The control plane's REST API.
     #[arg(
-        long,
+        long = "url",
         global = true,
         value_name = "URL",
         env = "MIROIR_URL",
         default_value = "http://127.0.0.1:8080"
     )]
-    url: String,
+    control_plane: String,
     /// The admin key.
     #[arg(
         long,
@@ -171,7 +171,7 @@ pub enum RebalanceCommand {
 
 impl Remote {
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let url = format!("{}{path}", self.control_plane.trim_end_matches('/'));
         let mut request = reqwest::Client::new().request(method, &url);
         if !self.admin_key.is_empty() {
             request = request.bearer_auth(&self.admin_key);
