@@ -1,5 +1,6 @@
 //! What the commands print: tables and progress bars for people, JSON for programs.
 
+use std::io::Write;
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -8,6 +9,13 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::rebalance::{MoveState, State, Status};
+
+/// Prints a line. Whoever reads may have seen enough: that is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// The pause between two looks.
 pub const PAUSE: Duration = Duration::from_millis(500);
@@ -20,7 +28,7 @@ const MOVES: usize = 20;
 /// If what the control plane said is not what we know.
 pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::json!({"topology": topology, "rebalance": status}));
+        say!("{}", serde_json::json!({"topology": topology, "rebalance": status}));
         return Ok(());
     }
     let mut nodes = table(["node", "group", "weight", "status", "shards", "primary", "stale", "url"]);
@@ -41,7 +49,7 @@ pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<(
             text(&node["url"]),
         ]);
     }
-    println!(
+    say!(
         "{} shards, {} copies of each in {} group(s), epoch {}, {} Envoy stream(s)",
         topology["shards"],
         topology["replicationFactor"],
@@ -49,7 +57,7 @@ pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<(
         topology["epoch"],
         topology["envoys"].as_array().map_or(0, Vec::len),
     );
-    println!("{nodes}");
+    say!("{nodes}");
     rebalance(status, false, false)
 }
 
@@ -59,18 +67,18 @@ pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<(
 /// If what the control plane said is not what we know.
 pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()> {
     if json {
-        println!("{status}");
+        say!("{status}");
         return Ok(());
     }
     let status: Status = serde_json::from_value(status.clone())?;
     if planned {
-        println!(
+        say!(
             "would change {} shard(s), about {} documents to copy; nothing was done",
             status.shards_total,
             HumanCount(status.documents_total)
         );
     } else {
-        println!("{}", summary(&status));
+        say!("{}", summary(&status));
     }
     if !status.moves.is_empty() {
         let mut moves = table(["shard", "group", "from", "to", "state"]);
@@ -87,9 +95,9 @@ pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()
                 state,
             ]);
         }
-        println!("{moves}");
+        say!("{moves}");
         if status.moves.len() > MOVES {
-            println!("… and {} more", status.moves.len() - MOVES);
+            say!("… and {} more", status.moves.len() - MOVES);
         }
     }
     if !status.repairs.is_empty() {
@@ -103,7 +111,7 @@ pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()
                 repair.reason.clone().unwrap_or_else(|| "being repaired".to_owned()),
             ]);
         }
-        println!("{repairs}");
+        say!("{repairs}");
     }
     Ok(())
 }
