@@ -323,9 +323,7 @@ pub fn moves(
                 (MoveState::Blocked, Some(format!("node {node}: {}", failure.reason)))
             } else if to.iter().any(|node| now.is_coming(node, shard)) {
                 (MoveState::Waiting, Some("until no search is under way that does not know of it".to_owned()))
-            } else if joining.is_none() && !to.is_empty() {
-                (MoveState::Waiting, None)
-            } else if wanted.iter().any(|node| is_stale(&node)) {
+            } else if joining.is_none() && !to.is_empty() || wanted.iter().any(|node| is_stale(&node)) {
                 (MoveState::Waiting, None)
             } else {
                 (MoveState::Cutover, None)

@@ -51,6 +51,11 @@ pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
     jobs.into_iter().map(job).collect()
 }
 
+fn replica(cluster: &Cluster, node: &str) -> Result<Replica, StoreError> {
+    let gone = || StoreError::Conflict(format!("node {node} is not in the cluster any more"));
+    Ok(Replica { node: node.to_owned(), client: cluster.client(node).ok_or_else(gone)? })
+}
+
 /// Waits until it is known what has become of all that a node was asked up to now.
 async fn tasks_seen(cluster: &Cluster, node: &str) {
     let is_open = |part: &TaskPart| part.node == node && !part.is_missed() && !part.status.is_final();
@@ -73,13 +78,7 @@ async fn tasks_seen(cluster: &Cluster, node: &str) {
 /// # Errors
 /// Why it could not be done; what was done stays, and it may be begun again.
 pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> Result<(), CopyError> {
-    let replica = |node: &str| {
-        let client = cluster.client(node).ok_or_else(|| {
-            CopyError::Store(StoreError::Conflict(format!("node {node} is not in the cluster any more")))
-        })?;
-        Ok::<Replica, CopyError>(Replica { node: node.to_owned(), client })
-    };
-    let (source, target) = (replica(&job.source)?, replica(&job.target)?);
+    let (source, target) = (replica(cluster, &job.source)?, replica(cluster, &job.target)?);
     let shards: Vec<ShardId> = job.shards.keys().copied().collect();
     let context = cluster.rebalance.copying(cluster);
     // What is created or renamed while others are copied must be copied, too.

@@ -194,7 +194,7 @@ impl Rounds {
         // One that is up may still be read by what began before, until it has nothing left.
         let is_done = |id: &str| {
             let owns = (0..now.shards()).any(|shard| now.owns(id, shard));
-            !owns && !(up.contains(id) && now.leftovers.contains_key(id))
+            !(owns || up.contains(id) && now.leftovers.contains_key(id))
         };
         let gone: Vec<String> = members
             .nodes
