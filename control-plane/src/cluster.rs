@@ -25,7 +25,7 @@ use crate::store::{NodeRecord, RebalanceRecord, Store, StoreError, Topology};
 use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
-const ENVOYS_WAIT: Duration = Duration::from_secs(2);
+const ENVOYS_WAIT: Duration = Duration::from_secs(5);
 /// Within this time an Envoy that has gone is expected back.
 const ENVOYS_RETURN: Duration = Duration::from_secs(5);
 
