@@ -203,11 +203,13 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn replica(&self, node: &str) -> Option<Replica> {
+        Some(Replica { node: node.to_owned(), client: self.cluster.client(node)? })
+    }
+
     fn owners(&self, epoch: &Epoch) -> Vec<Vec<Replica>> {
-        let replica =
-            |node: &str| Some(Replica { node: node.to_owned(), client: self.cluster.client(node)? });
         (0..self.cluster.config.shards)
-            .map(|shard| epoch.owners_of(shard).filter_map(replica).collect())
+            .map(|shard| epoch.owners_of(shard).filter_map(|node| self.replica(node)).collect())
             .collect()
     }
 
@@ -215,9 +217,7 @@ impl Check<'_> {
         let (epoch, stale) = self.placement().await?;
         let up = self.cluster.up().await;
         let clean = epoch.clean_readers_of(shard, &stale).filter(|node| up.contains(*node));
-        let replicas: Vec<Replica> = clean
-            .filter_map(|node| Some(Replica { node: node.to_owned(), client: self.cluster.client(node)? }))
-            .collect();
+        let replicas: Vec<Replica> = clean.filter_map(|node| self.replica(node)).collect();
         let all: Vec<&Replica> = replicas.iter().collect();
         report.shards_compared += 1;
         if all.len() < 2 {

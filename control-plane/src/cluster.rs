@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::placement::{Candidate, place};
 use miroir_core::rebalance::Epoch;
+use miroir_core::shard::ShardId;
 use miroir_core::table::RoutingTable;
 use sha2::Sha256;
 use time::OffsetDateTime;
@@ -82,6 +83,11 @@ impl Members {
             clients: clients.collect(),
             nodes: topology.nodes,
         })
+    }
+
+    /// What it is in the store, of a cluster of so many shards.
+    pub fn topology(&self, shards: ShardId) -> Topology {
+        Topology { shards, replication_factor: self.replication_factor, nodes: self.nodes.clone() }
     }
 
     /// One node.

@@ -91,12 +91,7 @@ impl Plan {
 /// # Errors
 /// If it is one that can't be made, with what to do instead.
 pub async fn plan(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeError> {
-    let members = cluster.members();
-    let before = Topology {
-        shards: cluster.config.shards,
-        replication_factor: members.replication_factor,
-        nodes: members.nodes.clone(),
-    };
+    let before = cluster.members().topology(cluster.config.shards);
     let now = cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default();
     let topology = changed(before, change)?;
     check(&topology)?;

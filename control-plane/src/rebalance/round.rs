@@ -16,7 +16,7 @@ use super::progress::Running;
 use super::repair::{Job, jobs, repair};
 use crate::cluster::Cluster;
 use crate::copy::Progress;
-use crate::store::{RebalanceRecord, StoreError, Topology};
+use crate::store::{RebalanceRecord, StoreError};
 
 /// The pause while there is something to do that has to wait, and while there is not.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -206,11 +206,8 @@ impl Rounds {
             return Ok(false);
         }
         info!(nodes = ?gone, "nodes were replaced");
-        let topology = Topology {
-            shards: cluster.config.shards,
-            replication_factor: members.replication_factor,
-            nodes: members.nodes.iter().filter(|node| !gone.contains(&node.id)).cloned().collect(),
-        };
+        let mut topology = members.topology(cluster.config.shards);
+        topology.nodes.retain(|node| !gone.contains(&node.id));
         cluster.change_topology(topology, record).await?;
         Ok(true)
     }

@@ -98,10 +98,8 @@ pub fn lose_all_but(transaction: &Transaction, members: &BTreeSet<String>) -> Re
     }
     for (node, shards) in gone {
         let stale = stale_replicas(transaction)?;
-        let is_last = |shard: &&ShardId| {
-            let mut clean = epoch.clean_readers_of(**shard, &stale);
-            clean.next() == Some(node) && clean.next().is_none()
-        };
+        // It owns them all, so what may not become stale is the last clean copy.
+        let is_last = |shard: &&ShardId| !epoch.may_become_stale(node, **shard, &stale);
         if let Some(shard) = shards.iter().find(is_last) {
             let message = format!("node {node} has the only up-to-date copy of shard {shard}");
             return Err(StoreError::Conflict(message));
