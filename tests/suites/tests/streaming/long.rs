@@ -27,7 +27,7 @@ async fn send(bytes: u64, per_second: u64) {
     let mut upload = Upload::begin(&cluster, &index);
     let begun = Instant::now();
     for first in (0..count).step_by(AT_ONCE as usize) {
-        assert!(upload.send(lines(first..count.min(first + AT_ONCE), 1)).await);
+        upload.push(lines(first..count.min(first + AT_ONCE), 1)).await;
         let due = Duration::from_secs_f64((first * DOCUMENT as u64) as f64 / per_second as f64);
         tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
     }
@@ -88,8 +88,8 @@ async fn what_turns_out_wrong_at_the_end_leaves_a_failed_task() {
     let cluster = cluster(json!({})).await;
     let index = prepare(&cluster, "wrong").await;
     let mut upload = Upload::begin(&cluster, &index);
-    assert!(upload.send(lines(0..3000, 1)).await);
-    assert!(upload.send(b"{\"id\":".to_vec()).await);
+    upload.push(lines(0..3000, 1)).await;
+    upload.push(b"{\"id\":".to_vec()).await;
     let (status, error) = upload.finish().await;
     assert_eq!((status, &error["code"]), (400, &json!("malformed_payload")), "{error}");
     let message = error["message"].as_str().unwrap();

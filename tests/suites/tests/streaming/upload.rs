@@ -57,6 +57,13 @@ impl Upload {
         body.send(Ok(piece)).await.is_ok()
     }
 
+    /// Sends more of the body, which has to be taken.
+    pub async fn push(&mut self, piece: Vec<u8>) {
+        if !self.send(piece).await {
+            panic!("the write was answered before its end: {:?}", (&mut self.answer).await);
+        }
+    }
+
     /// Ends the body, and gives the answer.
     pub async fn finish(mut self) -> (u16, Value) {
         self.body = None;
@@ -69,6 +76,7 @@ impl Upload {
         let Some(mut body) = self.body.take() else { return };
         let gone = std::io::Error::other("the client goes away");
         let _ = body.send(Err(gone)).await;
-        assert!(self.answer.await.unwrap().is_err(), "the write was answered");
+        let answer = self.answer.await.unwrap();
+        assert!(answer.is_err(), "the write was answered: {answer:?}");
     }
 }
