@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::anti_entropy::AntiEntropy;
 use crate::config::{Config, NodeConfig};
-use crate::indexes::{Gates, IndexLocks};
+use crate::indexes::{Adoptions, Gates, IndexLocks};
 use crate::keys;
 use crate::node_client::NodeClient;
 use crate::rebalance::Rebalance;
@@ -48,6 +48,8 @@ pub struct Cluster {
     pub instance: Mutex<()>,
     /// Keeps changes of what uids name between writes.
     pub gates: Gates,
+    /// Takes over indexes that a node held before.
+    pub adoptions: Adoptions,
     /// Moves shards and repairs replicas.
     pub rebalance: Rebalance,
     /// Compares replicas.
@@ -144,6 +146,7 @@ impl Cluster {
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
             gates: Gates::default(),
+            adoptions: Adoptions::default(),
             rebalance: Rebalance::new(config.rebalance.documents_per_second),
             anti_entropy: AntiEntropy::default(),
             task_registered: Notify::new(),

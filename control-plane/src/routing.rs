@@ -177,6 +177,7 @@ mod tests {
             settings,
             settings_version: 3,
             generation: 0,
+            adopting: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The REST API for operators, on its own port.
 
+mod adopt;
 mod anti_entropy;
 mod auth;
 mod changes;
@@ -50,6 +51,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/_miroir/rebalance/pause", post(rebalance::pause))
         .route("/_miroir/rebalance/resume", post(rebalance::resume))
         .route("/_miroir/rebalance/cancel", post(rebalance::cancel))
+        .route("/_miroir/indexes/adopt", post(adopt::all))
+        .route("/_miroir/indexes/{uid}/adopt", post(adopt::one))
         .route("/_miroir/anti-entropy", get(anti_entropy::report).post(anti_entropy::begin))
         .route("/_miroir/tasks/{uid}", get(tasks::task))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));

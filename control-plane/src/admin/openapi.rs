@@ -37,6 +37,8 @@ pub struct Error {
         super::rebalance::pause,
         super::rebalance::resume,
         super::rebalance::cancel,
+        super::adopt::one,
+        super::adopt::all,
         super::anti_entropy::begin,
         super::anti_entropy::report,
         super::shards::shards,

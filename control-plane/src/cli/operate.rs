@@ -234,6 +234,18 @@ pub async fn status(remote: &Remote) -> anyhow::Result<()> {
     show::cluster(&topology, &rebalance, remote.json)
 }
 
+/// Adopts one index, or all.
+///
+/// # Errors
+/// What the control plane says.
+pub async fn adopt(remote: &Remote, uid: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
+    let path = uid.map_or_else(|| "/indexes/adopt".to_owned(), |uid| format!("/indexes/{uid}/adopt"));
+    let query = if dry_run { "?dryRun=true" } else { "" };
+    let found = remote.call(Method::POST, &format!("/_miroir{path}{query}"), None).await?;
+    show::adopted(&found, remote.json, dry_run);
+    Ok(())
+}
+
 /// Runs a command about nodes.
 ///
 /// # Errors

@@ -13,16 +13,19 @@ mod compare;
 mod document;
 mod pace;
 mod progress;
+mod retag;
 mod scan;
 mod settle;
 mod strays;
 mod sync;
+mod tags;
 
 pub use chunk::ChunkLimits;
 pub use compare::{Difference, SomeIds, compare};
 pub use document::same;
 pub use pace::Pace;
 pub use progress::{Progress, ProgressNow};
+pub use retag::retag;
 pub use scan::{NodeScan, scan};
 pub use strays::{Misplaced, Owners, Rehomed, delete_misplaced, rehome};
 pub use sync::sync;
@@ -115,7 +118,7 @@ pub enum CopyError {
 
 impl Replica {
     /// What went wrong here.
-    fn failed(&self, error: NodeError) -> CopyError {
+    pub fn failed(&self, error: NodeError) -> CopyError {
         CopyError::Node { node: self.node.clone(), error }
     }
 }
@@ -139,6 +142,7 @@ mod tests {
         can_be_spawned(sync(context, index, &[], node, node, progress));
         can_be_spawned(compare(context, index, 0, replicas, 0));
         can_be_spawned(scan(context, index, node, 0, nothing));
+        can_be_spawned(retag(context, index, node, &[], 0, progress));
         can_be_spawned(rehome(context, index, node, &[], owners));
         can_be_spawned(delete_misplaced(context, index, node, 0, &owners[0]));
     }

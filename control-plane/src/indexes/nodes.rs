@@ -133,6 +133,10 @@ pub async fn bring_in_step(
     client: &NodeClient,
     index: &IndexRecord,
 ) -> Result<(), NodeError> {
+    // Until it is adopted, its settings are the business of the adoption, which may take the node long.
+    if index.adopting {
+        return Ok(());
+    }
     let uid = index.uid.as_str();
     let held = match client.index(uid).await? {
         Some(held) => held,
@@ -193,7 +197,7 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeE
 }
 
 /// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.
-fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
+pub(super) fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
     let wanted = wanted.as_object().into_iter().flatten();
     let mut difference: Map<String, Value> = wanted
         .filter(|(name, value)| !holds(held.get(name.as_str()), value))

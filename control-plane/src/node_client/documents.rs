@@ -206,7 +206,7 @@ impl NodeClient {
         // Not by facets: how many values of a facet are counted is a setting of the index.
         let shards: Vec<ShardId> = shards.into_iter().collect();
         let counts = stream::iter(shards).map(|shard| async move {
-            let count = self.count_documents(uid, &filter_clause([shard])).await?;
+            let count = self.count_documents(uid, Some(&filter_clause([shard]))).await?;
             Ok::<_, NodeError>((shard, count))
         });
         let counts: BTreeMap<_, _> = counts.buffer_unordered(COUNTS_AT_ONCE).try_collect().await?;
@@ -218,7 +218,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`] if they could not be counted.
     pub async fn count_untagged(&self, uid: &str) -> Result<u64, NodeError> {
-        self.count_documents(uid, &format!("{TAG_FIELD} NOT EXISTS")).await
+        self.count_documents(uid, Some(&format!("{TAG_FIELD} NOT EXISTS"))).await
     }
 
     async fn fetch(&self, uid: &str, body: &Value) -> Result<Bytes, NodeError> {

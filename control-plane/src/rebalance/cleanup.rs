@@ -71,7 +71,7 @@ async fn deleted(
     }
     let clause = filter_clause(shards.iter().copied());
     for uid in cluster.store.indexes().await?.into_keys() {
-        match client.count_documents(&uid, &clause).await {
+        match client.count_documents(&uid, Some(&clause)).await {
             Ok(0) => {}
             Ok(_) => return Ok(false),
             Err(error) if error.code() == Some("index_not_found") => {}

@@ -23,7 +23,7 @@ pub use witness::remember;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 
 use crate::cluster::Cluster;
 use crate::copy::{ChunkLimits, Context, Pace};
@@ -54,6 +54,11 @@ impl Rebalance {
     /// Something has changed: there may be something to do.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// While this is held, neither the topology changes nor does an epoch begin.
+    pub async fn hold(&self) -> AsyncMutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// What all copies share.

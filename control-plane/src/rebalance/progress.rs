@@ -13,6 +13,7 @@ use super::changes::Plan;
 use super::target::difference;
 use crate::cluster::Cluster;
 use crate::copy::Progress;
+use crate::indexes::{Adoption, adoptions};
 use crate::stats;
 use crate::store::StoreError;
 
@@ -100,6 +101,9 @@ pub struct Status {
     /// Why it can't go on, if it can't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The indexes that are being adopted; nothing is moved before that is done.
+    #[serde(default)]
+    pub adoptions: Vec<Adoption>,
     /// The shards that are still to be moved.
     pub moves: Vec<Move>,
     /// The nodes whose replicas have missed writes.
@@ -209,6 +213,7 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         _ if is_done => State::Idle,
         _ => State::Running,
     };
+    let adoptions = adoptions(cluster).await?;
     let to_copy = copies(&moves);
     let per_shard = match to_copy {
         0 => 0.0,
@@ -230,6 +235,7 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         state,
         epoch: now.epoch,
         reason: work.blocked.clone(),
+        adoptions,
         repairs: repairs(&now, &stale, &up, &work.running, &work.failed),
         moves,
         shards_total,
@@ -260,6 +266,7 @@ pub async fn planned(cluster: &Cluster, plan: &Plan) -> Result<Status, StoreErro
         state: State::Idle,
         epoch: here.epoch,
         reason: None,
+        adoptions: Vec::new(),
         repairs: Vec::new(),
         shards_total: plan.shards(),
         shards_done: 0,

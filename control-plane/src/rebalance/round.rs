@@ -16,6 +16,7 @@ use super::progress::Running;
 use super::repair::{Job, jobs, repair};
 use crate::cluster::Cluster;
 use crate::copy::Progress;
+use crate::indexes::adoptions;
 use crate::store::{RebalanceRecord, StoreError};
 
 /// The pause while there is something to do that has to wait, and while there is not.
@@ -71,6 +72,12 @@ impl Rounds {
     async fn step(&mut self, cluster: &Arc<Cluster>) -> Result<Outcome, StoreError> {
         let changing = cluster.rebalance.changing.lock().await;
         let Some(now) = cluster.store.current_epoch().await? else { return Ok(Outcome::Idle) };
+        // What has no tag yet would be left behind.
+        if let Some(adoption) = adoptions(cluster).await?.first() {
+            let reason = format!("index {} is being adopted", adoption.index_uid);
+            cluster.rebalance.work().blocked = Some(reason);
+            return Ok(Outcome::Waiting);
+        }
         let stale = cluster.store.stale_replicas().await?;
         let record = cluster.store.rebalance().await?;
         let is_paused = record.as_ref().is_some_and(|record| record.is_paused);

@@ -216,17 +216,20 @@ async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
 async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     let store = open("indexes").await;
     let mut movies = index("movies");
+    movies.adopting = true;
     store.save_index(&movies).await.unwrap();
     store.save_index(&index("books")).await.unwrap();
     let change = IndexChange {
-        updated_at: movies.updated_at + Duration::minutes(1),
         primary_key: Some("id".into()),
         settings: Some(json!({"z": 1, "a": [null, "é"]})),
+        is_adopted: true,
+        ..IndexChange::at(movies.updated_at + Duration::minutes(1))
     };
     assert_eq!(store.update_index("never was", change.clone()).await.unwrap(), None);
     movies = movies.changed(change.clone());
     assert_eq!(store.update_index("movies", change).await.unwrap(), Some(movies.clone()));
     assert_eq!((movies.primary_key.as_deref(), movies.settings_version), (Some("id"), 1));
+    assert!(!movies.adopting);
     store.set_node_settings_version("movies", "a", 1).await.unwrap();
     store.set_node_settings_version("movies", "a", 2).await.unwrap();
     store.set_node_settings_version("books", "a", 7).await.unwrap();
@@ -378,6 +381,7 @@ pub(super) fn index(uid: &str) -> IndexRecord {
         settings: Value::Null,
         settings_version: 0,
         generation: 0,
+        adopting: false,
     }
 }
 

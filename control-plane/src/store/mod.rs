@@ -240,6 +240,9 @@ pub struct IndexRecord {
     /// Changes when its uid comes to name another index. So a write that began before that is known.
     #[serde(default)]
     pub generation: u64,
+    /// Whether its documents were on a node before it was the cluster's, and may lack their tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopting: bool,
 }
 
 /// A change of an [`IndexRecord`].
@@ -251,6 +254,15 @@ pub struct IndexChange {
     pub primary_key: Option<String>,
     /// Its settings now, if they changed: a new version.
     pub settings: Option<Value>,
+    /// Whether all its documents are known to have their tags.
+    pub is_adopted: bool,
+}
+
+impl IndexChange {
+    /// Of nothing but when its documents or settings changed.
+    pub fn at(updated_at: OffsetDateTime) -> IndexChange {
+        IndexChange { updated_at, primary_key: None, settings: None, is_adopted: false }
+    }
 }
 
 impl IndexRecord {
@@ -264,6 +276,7 @@ impl IndexRecord {
             self.settings = settings;
             self.settings_version += 1;
         }
+        self.adopting &= !change.is_adopted;
         self
     }
 }

@@ -262,7 +262,7 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
 
 async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> Result<(), StoreError> {
     let updated_at = task.finished_at.unwrap_or_else(OffsetDateTime::now_utc);
-    cluster.store.update_index(index, IndexChange { updated_at, primary_key: None, settings: None }).await?;
+    cluster.store.update_index(index, IndexChange::at(updated_at)).await?;
     let behind = merge::left_behind(task);
     if behind.is_empty() {
         return Ok(());

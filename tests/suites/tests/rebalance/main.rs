@@ -1,5 +1,6 @@
 //! Nodes come, go and fail while clients search and write: what they see of it, and where the documents are in the end.
 
+mod adopting;
 mod moving;
 mod observer;
 mod refusals;
