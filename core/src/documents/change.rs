@@ -181,7 +181,7 @@ fn clear(table: &RoutingTable, index: &str) -> Plan {
             let filter = selection
                 .clause
                 .clone()
-                .unwrap_or_else(|| crate::tag::filter_clause(selection.shards.shards()));
+                .unwrap_or_else(|| table.tags().clause(selection.shards.shards()));
             let body = json!({"filter": filter}).to_string().into_bytes();
             part(selection, "POST", format!("/indexes/{index}/documents/delete"), body)
         }

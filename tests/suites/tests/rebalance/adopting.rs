@@ -22,7 +22,7 @@ fn settings() -> Value {
         "stopWords": ["the", "of", "for"],
         "synonyms": { "picture": ["image"] },
         "typoTolerance": { "enabled": false },
-        "faceting": { "maxValuesPerFacet": 9, "sortFacetValuesBy": { "section": "count" } },
+        "faceting": { "maxValuesPerFacet": 80, "sortFacetValuesBy": { "section": "count" } },
         "pagination": { "maxTotalHits": 700 },
         "prefixSearch": "disabled",
     })
