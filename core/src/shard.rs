@@ -28,7 +28,7 @@ pub fn converted(
     while rest != 0 {
         (common, rest) = (rest, common % rest);
     }
-    if from == to || common == 0 {
+    if from == to || from == 0 || to == 0 {
         return shards;
     }
     let classes: BTreeSet<ShardId> = shards.into_iter().map(|shard| shard % common).collect();
