@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use miroir_core::documents::split::owners;
 use miroir_core::shard::ShardId;
 use miroir_core::table::{NodeIndex, RoutingTable};
-use miroir_core::tag::{TAG_FIELD, filter_clause};
+use miroir_core::tag::TAG_FIELD;
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -92,7 +92,7 @@ async fn count_documents(cluster: &Cluster, table: &RoutingTable, uid: &str) -> 
         let shards = covering.get(&node)?;
         // Where it holds nothing else, documents count that have no tag yet, too.
         let has_others = !table.nodes[node].leftovers.is_empty() || owned(table, node) != *shards;
-        let clause = has_others.then(|| filter_clause(shards.iter().copied()));
+        let clause = has_others.then(|| table.tags().clause(shards.iter().copied()));
         Some(async move { client.count_documents(uid, clause.as_deref()).await })
     });
     join_all(counts).await.into_iter().filter_map(logged).sum()

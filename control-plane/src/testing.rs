@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, OpenError};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::store::{SqliteStore, Store};
 
@@ -36,6 +36,6 @@ pub fn store() -> Arc<dyn Store> {
 }
 
 /// Opens a cluster.
-pub async fn open(changes: Value, store: &Arc<dyn Store>) -> Result<Arc<Cluster>, OpenError> {
+pub async fn open(changes: Value, store: &Arc<dyn Store>) -> Result<Arc<Cluster>, StoreError> {
     Cluster::open(config(changes), store.clone()).await.map(Arc::new)
 }

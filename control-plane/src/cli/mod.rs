@@ -69,6 +69,19 @@ enum Command {
         #[command(subcommand)]
         command: NodeCommand,
     },
+    /// Changes the number of shards: to a multiple of the present number, or to a divisor of it.
+    ///
+    /// Documents get other tags where they are. To fewer shards, those that become one are moved together before.
+    /// `miroir rebalance cancel` takes it back while it is under way; afterwards, the former number does.
+    Shards {
+        #[command(flatten)]
+        remote: Remote,
+        /// How many shards there are to be.
+        shards: u32,
+        /// Show whether it can be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Adds and removes replica groups, and changes the number of copies.
     Group {
         #[command(flatten)]
@@ -120,6 +133,7 @@ impl Cli {
                 operate::adopt(&remote, uid.as_deref(), dry_run).await
             }
             Command::Node { remote, command } => operate::node(&remote, command).await,
+            Command::Shards { remote, shards, dry_run } => operate::shards(&remote, shards, dry_run).await,
             Command::Group { remote, command } => operate::group(&remote, command).await,
             Command::Rebalance { remote, command } => operate::rebalance(&remote, command).await,
         }

@@ -246,6 +246,14 @@ pub async fn adopt(remote: &Remote, uid: Option<&str>, dry_run: bool) -> anyhow:
     Ok(())
 }
 
+/// Changes the number of shards.
+///
+/// # Errors
+/// What the control plane says.
+pub async fn shards(remote: &Remote, shards: u32, dry_run: bool) -> anyhow::Result<()> {
+    remote.change(Method::PATCH, "/topology", Some(&json!({"shards": shards})), dry_run.into()).await
+}
+
 /// Runs a command about nodes.
 ///
 /// # Errors

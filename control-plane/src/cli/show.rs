@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::rebalance::{MoveState, State, Status};
+use crate::rebalance::{MoveState, ReshardStatus, State, Status};
 
 /// Prints a line. Whoever reads may have seen enough: that is no error.
 macro_rules! say {
@@ -209,6 +209,14 @@ fn summary(status: &Status) -> String {
             count(MoveState::Blocked),
             count(MoveState::Cleanup),
         ),
+    };
+    let what = match &status.resharding {
+        Some(ReshardStatus { from, to, documents_done, documents_total }) => format!(
+            "{what}; from {from} to {to} shards: {} of {} documents tagged anew",
+            HumanCount(*documents_done),
+            HumanCount(*documents_total)
+        ),
+        None => what,
     };
     match &status.reason {
         Some(reason) => format!("epoch {}: {what} ({reason})", status.epoch),

@@ -25,12 +25,14 @@ pub use compare::{Difference, SomeIds, compare};
 pub use document::same;
 pub use pace::Pace;
 pub use progress::{Progress, ProgressNow};
-pub use retag::retag;
+pub use retag::tag_all;
 pub use scan::{NodeScan, scan};
 pub use strays::{Misplaced, Owners, Rehomed, delete_misplaced, rehome};
 pub use sync::sync;
 
 use std::time::Duration;
+
+use miroir_core::tag::Tags;
 
 use crate::indexes::Gates;
 use crate::node_client::{NodeClient, NodeError};
@@ -43,6 +45,8 @@ pub struct Context<'c> {
     pub store: &'c dyn Store,
     /// Knows the writes that are under way.
     pub gates: &'c Gates,
+    /// Which tags documents carry.
+    pub tags: Tags,
     /// How fast all copies together may be.
     pub pace: &'c Pace,
     /// How much is handled at once.
@@ -141,8 +145,8 @@ mod tests {
         let nothing = &const { std::collections::BTreeSet::new() };
         can_be_spawned(sync(context, index, &[], node, node, progress));
         can_be_spawned(compare(context, index, 0, replicas, 0));
-        can_be_spawned(scan(context, index, node, 0, nothing));
-        can_be_spawned(retag(context, index, node, &[], 0, progress));
+        can_be_spawned(scan(context, index, node, nothing));
+        can_be_spawned(tag_all(context, index, node, progress));
         can_be_spawned(rehome(context, index, node, &[], owners));
         can_be_spawned(delete_misplaced(context, index, node, 0, &owners[0]));
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use miroir_core::shard::{ShardId, shard_of};
 use miroir_core::tag::{TAG_FIELD, encode};
 use serde_json::value::RawValue;
 
 use super::chunk::ChunkSize;
 use super::settle::enqueue;
 use super::tags::{change_of_tag, tag_of};
+use super::scan::scan;
 use super::{ChunkLimits, Context, CopiedIndex, CopyError, Progress, Replica};
 use crate::node_client::{Documents, NodeError};
 
@@ -18,18 +18,41 @@ const TASK_PATIENCE: Duration = Duration::from_secs(1800);
 /// Clients' writes wait while so many documents are looked at.
 const AT_ONCE: usize = 2000;
 
-/// Gives these documents of a node the tags of a hash space of so many shards. All else of them stays as it is, and so does
+/// Gives all documents of an index on a node the tags with which they would be written now, until none has another.
+///
+/// # Errors
+/// As [`retag`].
+pub async fn tag_all(
+    context: Context<'_>,
+    index: &CopiedIndex,
+    node: &Replica,
+    progress: &Progress,
+) -> Result<(), CopyError> {
+    let all = (0..context.tags.shards).collect();
+    // What is on its way may have other tags.
+    context.settle(index, &[node]).await?;
+    loop {
+        let scan = scan(context, index, node, &all).await?;
+        let ids: Vec<String> = scan.untagged.into_iter().chain(scan.mistagged).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        progress.expect(ids.len());
+        retag(context, index, node, &ids, progress).await?;
+    }
+}
+
+/// Gives these documents of a node the tags with which they would be written now. All else of them stays as it is, and so does
 /// what a client writes meanwhile: it waits for a moment per chunk, lest a document come back that it deletes.
 ///
 /// # Errors
 /// [`CopyError::IndexChanged`] if the uid comes to name another index, else why it could not be finished. It may be begun
 /// again.
-pub async fn retag(
+async fn retag(
     context: Context<'_>,
     index: &CopiedIndex,
     node: &Replica,
     ids: &[String],
-    shards: ShardId,
     progress: &Progress,
 ) -> Result<(), CopyError> {
     let CopiedIndex { uid, primary_key, .. } = index;
@@ -43,10 +66,11 @@ pub async fn retag(
         let pass = context.gates.pass_while_held(uid, &held);
         let read = read(node, index, chunk).await.map_err(|error| node.failed(error))?;
         size.learn(chunk.len(), read.bytes);
-        let is_wrong = |id: &str, json: &RawValue| tag_of(json) != Some(encode(shard_of(id, shards)));
+        let tag = |id: &str| context.tags.of_document(id);
+        let is_wrong = |id: &str, json: &RawValue| tag_of(json) != Some(encode(tag(id)));
         let wrong = read.documents.iter().filter(|document| is_wrong(&document.id, &document.json));
         let changes: Vec<Box<RawValue>> = wrong
-            .map(|document| change_of_tag(&document.json, primary_key, shard_of(&document.id, shards)))
+            .map(|document| change_of_tag(&document.json, primary_key, tag(&document.id)))
             .collect::<Result<_, _>>()
             .map_err(|error| node.failed(not_json(node, &error)))?;
         // What clients send next comes after it on the node.

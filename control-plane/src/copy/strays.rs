@@ -250,7 +250,8 @@ pub async fn delete_misplaced(
     let pass = context.gates.pass_for_copy(&index.uid).await;
     context.check_current(index, &nodes).await?;
     let list = async |node: &Replica| {
-        let ids = node.client.ids_of_shards(&index.uid, &index.primary_key, [shard]).await;
+        let clause = context.tags.clause([shard]);
+        let ids = node.client.ids_where(&index.uid, &index.primary_key, &clause).await;
         ids.map_err(|error| node.failed(error))
     };
     let ids = list(node).await?;

@@ -208,7 +208,8 @@ async fn finish(cluster: &Cluster, index: &IndexRecord) -> Result<(), CopyError>
     if let Some(copied) = CopiedIndex::new(index) {
         let progress = Arc::new(Progress::default());
         cluster.adoptions.progress().insert(index.uid.clone(), progress.clone());
-        tag(cluster, &copied, &node, &epoch, &progress).await?;
+        let context = cluster.rebalance.copying(cluster);
+        copy::tag_all(context, &copied, &node, &progress).await?;
     }
     let _one_at_a_time = cluster.index_locks.lock(&index.uid).await;
     let now = cluster.store.index(&index.uid).await?;
@@ -236,28 +237,6 @@ async fn give_settings(cluster: &Cluster, node: &Replica, uid: &str) -> Result<(
         let task = node.client.update_settings(uid, &Value::Object(difference)).await?;
         drop(one_at_a_time);
         node.client.wait_for_task(task, SETTINGS_PATIENCE).await?;
-    }
-}
-
-/// Gives all documents their tags, until none is without.
-async fn tag(
-    cluster: &Cluster,
-    index: &CopiedIndex,
-    node: &Replica,
-    epoch: &Epoch,
-    progress: &Progress,
-) -> Result<(), CopyError> {
-    let shards = epoch.shards();
-    let all = (0..shards).collect();
-    loop {
-        let context = cluster.rebalance.copying(cluster);
-        let scan = copy::scan(context, index, node, shards, &all).await?;
-        let ids: Vec<String> = scan.untagged.into_iter().chain(scan.mistagged).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        progress.expect(ids.len());
-        copy::retag(context, index, node, &ids, shards, progress).await?;
     }
 }
 

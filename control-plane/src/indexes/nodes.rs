@@ -9,7 +9,6 @@ use miroir_core::error::{ApiError, no_quorum};
 use miroir_core::rebalance::is_stale;
 use miroir_core::settings::node_settings;
 use miroir_core::shard::ShardId;
-use miroir_core::table::NodeIndex;
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
@@ -178,14 +177,12 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeE
     if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
         return Ok(());
     }
-    let table = cluster.table();
-    let owns = |owners: &[NodeIndex]| owners.iter().any(|&owner| table.nodes[owner].id == node);
-    let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
-    let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
+    let epoch = cluster.store.current_epoch().await?.unwrap_or_default();
+    let shards: Vec<ShardId> = epoch.owned_by(node).into_iter().collect();
     let stale = cluster.store.stale_replicas().await?;
     if !shards.iter().all(|shard| is_stale(&stale, node, *shard)) {
         error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
-        cluster.store.mark_lost(node, &shards).await?;
+        cluster.store.mark_lost(node, &shards, epoch.shards()).await?;
         take_down(cluster, node).await;
         return Err(NodeError::OutOfStep(node.to_owned()));
     }

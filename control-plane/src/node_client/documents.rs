@@ -40,19 +40,6 @@ pub struct Documents {
 }
 
 impl NodeClient {
-    /// The ids of all documents of these shards, by their tags, at one moment.
-    ///
-    /// # Errors
-    /// [`NodeError`] if they could not be read.
-    pub async fn ids_of_shards(
-        &self,
-        uid: &str,
-        primary_key: &str,
-        shards: impl IntoIterator<Item = ShardId>,
-    ) -> Result<Vec<String>, NodeError> {
-        self.ids_where(uid, primary_key, &filter_clause(shards)).await
-    }
-
     /// The ids of all documents that match a filter, at one moment.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::changes::Plan;
+use super::reshard::ReshardStatus;
 use super::target::difference;
 use crate::cluster::Cluster;
 use crate::copy::Progress;
@@ -104,6 +105,9 @@ pub struct Status {
     /// The indexes that are being adopted; nothing is moved before that is done.
     #[serde(default)]
     pub adoptions: Vec<Adoption>,
+    /// The change of the number of shards that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resharding: Option<ReshardStatus>,
     /// The shards that are still to be moved.
     pub moves: Vec<Move>,
     /// The nodes whose replicas have missed writes.
@@ -206,7 +210,16 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     let up = cluster.up().await;
     let moves = moves(&now, target, &stale, &up, cluster);
     let left = difference(&now.owners, target) + now.joining.values().flatten().count();
-    let is_done = moves.is_empty() && left == 0;
+    let resharding = record.as_ref().and_then(|record| record.resharding).map(|resharding| {
+        let tagging = cluster.rebalance.tagging().as_ref().map(|progress| progress.now()).unwrap_or_default();
+        ReshardStatus {
+            from: resharding.from,
+            to: resharding.to,
+            documents_done: tagging.documents_done,
+            documents_total: tagging.documents,
+        }
+    });
+    let is_done = moves.is_empty() && left == 0 && resharding.is_none();
     let state = match &record {
         Some(record) if record.is_paused && !is_done => State::Paused,
         Some(record) if record.is_canceled && !is_done => State::Canceling,
@@ -236,6 +249,7 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         epoch: now.epoch,
         reason: work.blocked.clone(),
         adoptions,
+        resharding,
         repairs: repairs(&now, &stale, &up, &work.running, &work.failed),
         moves,
         shards_total,
@@ -267,6 +281,7 @@ pub async fn planned(cluster: &Cluster, plan: &Plan) -> Result<Status, StoreErro
         epoch: here.epoch,
         reason: None,
         adoptions: Vec::new(),
+        resharding: None,
         repairs: Vec::new(),
         shards_total: plan.shards(),
         shards_done: 0,

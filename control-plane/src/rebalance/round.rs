@@ -14,6 +14,7 @@ use super::fence;
 use super::notices::{Notices, Shards};
 use super::progress::Running;
 use super::repair::{Job, jobs, repair};
+use super::reshard::{At, Reshards};
 use crate::cluster::Cluster;
 use crate::copy::Progress;
 use crate::indexes::adoptions;
@@ -47,7 +48,7 @@ pub async fn run(cluster: Arc<Cluster>) {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     /// A step was taken; the next may follow at once.
     Changed,
     /// There is something to do, but not now.
@@ -64,6 +65,7 @@ struct Rounds {
     cleaning: Arc<std::sync::Mutex<BTreeSet<String>>>,
     leftovers: Notices,
     coming: Notices,
+    reshards: Reshards,
     /// Whether the writes that began before we did can't be acknowledged any more.
     is_fenced: bool,
 }
@@ -102,8 +104,14 @@ impl Rounds {
             self.is_fenced = true;
             return Ok(Outcome::Changed);
         }
+        let repairs = !jobs.is_empty();
         for job in jobs {
             self.begin(cluster, job);
+        }
+        let is_still = self.under_way.is_empty() && stale.is_empty() && now.leftovers.is_empty();
+        if let Some(record) = record.filter(|record| record.resharding.is_some() && !is_paused) {
+            let at = At { now: &now, version, is_still, repairs };
+            return self.reshards.step(cluster, &record, at).await;
         }
         let is_idle = stale.is_empty() && now.leftovers.is_empty() && now.coming.is_empty();
         Ok(if is_idle { Outcome::Idle } else { Outcome::Waiting })
@@ -200,7 +208,7 @@ impl Rounds {
         let up = cluster.up().await;
         // One that is up may still be read by what began before, until it has nothing left.
         let is_done = |id: &str| {
-            let owns = (0..now.shards()).any(|shard| now.owns(id, shard));
+            let owns = !now.owned_by(id).is_empty();
             !(owns || up.contains(id) && now.leftovers.contains_key(id))
         };
         let gone: Vec<String> = members
@@ -213,7 +221,7 @@ impl Rounds {
             return Ok(false);
         }
         info!(nodes = ?gone, "nodes were replaced");
-        let mut topology = members.topology(cluster.config.shards);
+        let mut topology = members.topology(now.shards());
         topology.nodes.retain(|node| !gone.contains(&node.id));
         cluster.change_topology(topology, record).await?;
         Ok(true)

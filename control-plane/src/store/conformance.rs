@@ -64,11 +64,11 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
 ) {
     let store = open("stale").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    store.mark_stale("a", &[1, 2, 3]).await.unwrap();
+    store.mark_stale("a", &[1, 2, 3], 0).await.unwrap();
     let seen = store.stale_replicas().await.unwrap()["a"].clone();
-    store.mark_stale("a", &[3, 4]).await.unwrap();
-    store.mark_stale("b", &[1, 5]).await.unwrap();
-    store.mark_stale("a nobody", &[1]).await.unwrap();
+    store.mark_stale("a", &[3, 4], 0).await.unwrap();
+    store.mark_stale("b", &[1, 5], 0).await.unwrap();
+    store.mark_stale("a nobody", &[1], 0).await.unwrap();
     // Of the third more was missed meanwhile.
     assert_eq!(store.mark_clean("a", &seen).await.unwrap(), [1, 2]);
     drop(store);
@@ -76,7 +76,7 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
     let store = open("stale").await;
     // The first was the last clean copy of shard 1 when the second missed something.
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![5])]);
-    store.mark_lost("b", &[3]).await.unwrap();
+    store.mark_lost("b", &[3], 0).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![3, 5])]);
 }
 
@@ -103,10 +103,10 @@ async fn who_joins_is_stale_and_who_leaves_is_not<S: Store, F: Future<Output = S
     assert_eq!(shards(&stale), [("b", vec![7])]);
     let too_early = Epoch { epoch: 3, ..placement(&["b"]) };
     assert!(matches!(store.add_epoch(&too_early).await, Err(StoreError::Conflict(_))));
-    store.mark_stale("a", &[7]).await.unwrap();
+    store.mark_stale("a", &[7], 0).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![7])], "the last that is clean");
     store.mark_clean("b", &stale["b"]).await.unwrap();
-    store.mark_stale("a", &[6]).await.unwrap();
+    store.mark_stale("a", &[6], 0).await.unwrap();
 
     let leftovers = BTreeMap::from([("a".to_owned(), BTreeSet::from([0, 1]))]);
     store.add_epoch(&Epoch { leftovers, ..too_early }).await.unwrap();
@@ -123,10 +123,10 @@ async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output =
 ) {
     let store = open("copies").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    store.mark_stale("b", &[2]).await.unwrap();
+    store.mark_stale("b", &[2], 0).await.unwrap();
     let write = async |node: &str, missed: &str| {
         let part = TaskPart { shards: vec![1, 2], ..TaskPart::new(node, PartOutcome::Accepted(7)) };
-        let fence = Fence { epoch: 1, missed: vec![(missed.into(), vec![1, 2])], index: None };
+        let fence = Fence { epoch: 1, of: 0, missed: vec![(missed.into(), vec![1, 2])], index: None };
         let task = NewTask { parts: vec![part], ..task("movies", TaskStatus::Enqueued) };
         store.register_task(task, Some(fence)).await
     };
@@ -134,7 +134,7 @@ async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output =
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![2])]);
     assert!(write("a", "b").await.unwrap().parts[0].unreliable.is_empty());
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![1, 2])]);
-    store.mark_lost("a", &[1, 2]).await.unwrap();
+    store.mark_lost("a", &[1, 2], 0).await.unwrap();
     assert_eq!(write("b", "a").await.unwrap().uid, 1, "where all was lost, one is as good as the other");
 }
 
@@ -172,7 +172,7 @@ async fn nodes_that_are_gone_have_lost_what_they_held<S: Store, F: Future<Output
         since: OffsetDateTime::UNIX_EPOCH,
     };
     let of = |nodes: Vec<NodeRecord>| Topology { shards: 8, replication_factor: 1, nodes };
-    store.mark_stale("b", &[2]).await.unwrap();
+    store.mark_stale("b", &[2], 0).await.unwrap();
     let refused = store.change_topology(&of(vec![node("b")]), &rebalance).await;
     assert!(matches!(refused, Err(StoreError::Conflict(reason)) if reason.contains("shard 2")));
     store.change_topology(&of(vec![node("a")]), &rebalance).await.unwrap();
@@ -275,7 +275,7 @@ async fn what_is_registered_twice_is_one_task<S: Store, F: Future<Output = S>>(
 
     let store = open("tickets").await;
     store.retire_epochs_below(3).await.unwrap();
-    let late = Fence { epoch: 2, missed: vec![("b".into(), vec![5])], index: None };
+    let late = Fence { epoch: 2, of: 0, missed: vec![("b".into(), vec![5])], index: None };
     let again = store.register_task(write("a"), Some(late)).await.unwrap();
     assert_eq!((again.uid, again.status), (0, TaskStatus::Succeeded));
     assert_eq!(store.register_task(write("b"), None).await.unwrap().uid, 1);
@@ -286,7 +286,7 @@ async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
 ) {
     let store = open("fence").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])], index: None };
+    let fence = |epoch| Fence { epoch, of: 0, missed: vec![("b".into(), vec![5])], index: None };
     store.retire_epochs_below(3).await.unwrap();
     store.retire_epochs_below(2).await.unwrap();
     drop(store);
