@@ -447,7 +447,9 @@ mod tests {
         let store = testing::store();
         let before = testing::open(json!({}), &store).await.unwrap();
         let nodes = json!([{"id": "b", "url": "http://b"}, {"id": "c", "url": "http://c", "weight": 2}, {"id": "d", "url": "http://d"}]);
-        let after = testing::open(json!({"nodes": nodes, "replication_factor": 1, "shards": 16}), &store).await.unwrap();
+        let after = testing::open(json!({"nodes": nodes, "replication_factor": 1, "shards": 16}), &store)
+            .await
+            .unwrap();
         let ids = |cluster: &Cluster| -> Vec<(String, f64)> {
             cluster.members().nodes.iter().map(|node| (node.id.clone(), node.weight)).collect()
         };

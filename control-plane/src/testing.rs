@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, StoreError};
 
 /// A cluster of three nodes that nobody will find, with `changes` to its configuration.
 pub fn config(changes: Value) -> Config {

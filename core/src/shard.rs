@@ -18,11 +18,7 @@ pub fn shard_of(id: &str, shards: ShardId) -> ShardId {
 
 /// Those of `to` shards in which documents of these of `from` shards may be: the hash of such a document leaves one rest
 /// for `from` and another for `to`, and the two are alike modulo their greatest common divisor.
-pub fn converted(
-    shards: impl IntoIterator<Item = ShardId>,
-    from: ShardId,
-    to: ShardId,
-) -> BTreeSet<ShardId> {
+pub fn converted(shards: impl IntoIterator<Item = ShardId>, from: ShardId, to: ShardId) -> BTreeSet<ShardId> {
     let shards: BTreeSet<ShardId> = shards.into_iter().collect();
     let (mut common, mut rest) = (from, to);
     while rest != 0 {

@@ -83,7 +83,8 @@ impl Tags {
 
     /// Whether the numbers fit each other.
     pub fn is_sound(&self) -> bool {
-        let divides = |divisor: ShardId, number: ShardId| number.checked_rem(divisor) == Some(0) && number > 0;
+        let divides =
+            |divisor: ShardId, number: ShardId| number.checked_rem(divisor) == Some(0) && number > 0;
         divides(self.shards, self.written) && divides(self.written, self.found)
     }
 }

@@ -148,7 +148,8 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         ticket: write.ticket,
     };
     // What failed may have been routed in any way: it is not acknowledged.
-    let fence = (!fails).then(|| Fence { epoch: write.epoch, of: write.shards, missed: missed.clone(), index });
+    let fence =
+        (!fails).then(|| Fence { epoch: write.epoch, of: write.shards, missed: missed.clone(), index });
     if fails {
         leave(&api.cluster, refused.clone()).await?;
     }

@@ -67,7 +67,8 @@ pub fn adopted(found: &Value, json: bool, planned: bool) {
         say!("{found}");
         return;
     }
-    let uids: Vec<&str> = found["indexUids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let uids: Vec<&str> =
+        found["indexUids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let node = text(&found["node"]);
     match (uids.is_empty(), planned) {
         (true, _) => say!("node {node} holds no index that the cluster does not know"),
@@ -194,7 +195,11 @@ fn summary(status: &Status) -> String {
     let what = match status.state {
         State::Idle | State::Running if !status.adoptions.is_empty() => {
             let done: u64 = status.adoptions.iter().map(|adoption| adoption.documents_done).sum();
-            format!("{} index(es) being adopted, {} documents tagged", status.adoptions.len(), HumanCount(done))
+            format!(
+                "{} index(es) being adopted, {} documents tagged",
+                status.adoptions.len(),
+                HumanCount(done)
+            )
         }
         State::Idle if status.repairs.is_empty() => "everything is where it belongs".to_owned(),
         State::Idle => "every shard is where it belongs; replicas are repaired".to_owned(),

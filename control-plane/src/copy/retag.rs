@@ -7,9 +7,9 @@ use miroir_core::tag::{TAG_FIELD, encode};
 use serde_json::value::RawValue;
 
 use super::chunk::ChunkSize;
+use super::scan::scan;
 use super::settle::enqueue;
 use super::tags::{change_of_tag, tag_of};
-use super::scan::scan;
 use super::{ChunkLimits, Context, CopiedIndex, CopyError, Progress, Replica};
 use crate::node_client::{Documents, NodeError};
 

@@ -65,11 +65,7 @@ pub async fn adoptions(cluster: &Cluster) -> Result<Vec<Adoption>, StoreError> {
     let adopting = indexes.into_values().filter(|index| index.adopting);
     let adoption = |index: IndexRecord| {
         let now = progress.get(&index.uid).map(|progress| progress.now()).unwrap_or_default();
-        Adoption {
-            index_uid: index.uid,
-            documents_done: now.documents_done,
-            documents_total: now.documents,
-        }
+        Adoption { index_uid: index.uid, documents_done: now.documents_done, documents_total: now.documents }
     };
     Ok(adopting.map(adoption).collect())
 }
@@ -142,7 +138,8 @@ pub async fn adopt(cluster: &Cluster, only: Option<&str>) -> Result<Found, ApiEr
 fn only_owner(epoch: &Epoch) -> Option<String> {
     let mut owners = (0..epoch.shards()).flat_map(|shard| epoch.owners_of(shard));
     let first = owners.next()?;
-    let is_alone = owners.all(|owner| owner == first) && epoch.coming.is_empty() && epoch.leftovers.is_empty();
+    let is_alone =
+        owners.all(|owner| owner == first) && epoch.coming.is_empty() && epoch.leftovers.is_empty();
     is_alone.then(|| first.to_owned())
 }
 

@@ -14,7 +14,9 @@ mod names;
 mod nodes;
 pub mod settings;
 
-pub use adopt::{Adoption, Adoptions, Found, adopt, adoptions, find as find_adoptable, run as finish_adoptions};
+pub use adopt::{
+    Adoption, Adoptions, Found, adopt, adoptions, find as find_adoptable, run as finish_adoptions,
+};
 pub use gates::{Closed, CopyPass, Gates};
 pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;

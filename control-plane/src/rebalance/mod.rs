@@ -17,7 +17,7 @@ mod target;
 mod witness;
 
 pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
-pub use progress::{Move, MoveState, Repair, State, Status, planned, status};
+pub use progress::{Move, MoveState, Repair, State, Status, left, planned, status};
 pub use reshard::{ReshardStatus, reshard_to};
 pub use round::run;
 pub use witness::remember;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use miroir_core::rebalance::{Epoch, Owners, Stale};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,12 @@ impl Work {
             let now = running.progress.now();
             self.done.documents += now.documents_done;
             self.done.bytes += now.bytes_done;
+            counter!("miroir_copied_documents_total", "node" => target.to_owned())
+                .increment(now.documents_done);
+            counter!("miroir_copied_bytes_total", "node" => target.to_owned()).increment(now.bytes_done);
         }
+        let outcome = if error.is_none() { "done" } else { "failed" };
+        counter!("miroir_repairs_total", "node" => target.to_owned(), "outcome" => outcome).increment(1);
         match error {
             None => drop(self.failed.remove(target)),
             Some(reason) => {
@@ -209,7 +215,7 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     let target = record.as_ref().map_or(&now.owners, |record| &record.target);
     let up = cluster.up().await;
     let moves = moves(&now, target, &stale, &up, cluster);
-    let left = difference(&now.owners, target) + now.joining.values().flatten().count();
+    let left = left(&now, target);
     let resharding = record.as_ref().and_then(|record| record.resharding).map(|resharding| {
         let tagging = cluster.rebalance.tagging().as_ref().map(|progress| progress.now()).unwrap_or_default();
         ReshardStatus {
@@ -260,6 +266,11 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         documents_per_second,
         seconds_left: seconds_left.filter(|_| documents_left > 0 && state == State::Running),
     })
+}
+
+/// How many shards have still to be moved, in all groups.
+pub fn left(now: &Epoch, target: &Owners) -> usize {
+    difference(&now.owners, target) + now.joining.values().flatten().count()
 }
 
 /// What a change would move, as if it had just been made.

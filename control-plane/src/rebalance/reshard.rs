@@ -188,12 +188,15 @@ async fn tag_everywhere(cluster: &Cluster, progress: &Progress) -> Result<(), Co
     loop {
         let indexes = cluster.store.indexes().await?;
         let next = indexes.values().filter_map(CopiedIndex::new);
-        let Some(index) = next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
+        let Some(index) =
+            next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
         else {
             return Ok(());
         };
         let up = cluster.up_clients().await;
-        if let Some(away) = cluster.members().nodes.iter().find(|node| up.iter().all(|(id, _)| *id != node.id)) {
+        if let Some(away) =
+            cluster.members().nodes.iter().find(|node| up.iter().all(|(id, _)| *id != node.id))
+        {
             return Err(StoreError::Conflict(format!("node {} is down", away.id)).into());
         }
         let nodes: Vec<Replica> = up.into_iter().map(|(node, client)| Replica { node, client }).collect();

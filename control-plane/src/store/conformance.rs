@@ -20,6 +20,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     what_a_refused_write_leaves_is_known(&open).await;
     nodes_that_are_gone_have_lost_what_they_held(&open).await;
     envoys_are_remembered_for_a_while(&open).await;
+    another_number_of_shards_is_everywhere_the_same(&open).await;
     a_rebalance_is_kept(&open).await;
     indexes_come_and_go(&open).await;
     task_uids_grow_and_are_never_reused(&open).await;
@@ -145,7 +146,7 @@ async fn what_a_refused_write_leaves_is_known<S: Store, F: Future<Output = S>>(
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
     let of = |node: &str| BTreeMap::from([(node.to_owned(), BTreeSet::from([3]))]);
     let took = [of("a"), of("x")].into_iter().flatten().collect();
-    store.leave(&Refused { took, missed: of("b"), differs: false }).await.unwrap();
+    store.leave(&Refused { took, missed: of("b"), of: 8, differs: false }).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![3])]);
     assert_eq!(store.current_epoch().await.unwrap().unwrap().leftovers, of("x"));
 }
@@ -169,6 +170,7 @@ async fn nodes_that_are_gone_have_lost_what_they_held<S: Store, F: Future<Output
         is_paused: false,
         is_canceled: false,
         shards: 0,
+        resharding: None,
         since: OffsetDateTime::UNIX_EPOCH,
     };
     let of = |nodes: Vec<NodeRecord>| Topology { shards: 8, replication_factor: 1, nodes };
@@ -192,6 +194,53 @@ async fn envoys_are_remembered_for_a_while<S: Store, F: Future<Output = S>>(
     assert_eq!(store.envoys().await.unwrap(), BTreeMap::new());
 }
 
+async fn another_number_of_shards_is_everywhere_the_same<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("resharding").await;
+    let of = |shards: ShardId, number: u64| {
+        let owners = vec![vec!["a".to_owned(), "b".to_owned()]; shards as usize];
+        Epoch { epoch: number, owners: BTreeMap::from([("1".into(), owners)]), ..Epoch::default() }
+    };
+    store.add_epoch(&of(4, 1)).await.unwrap();
+    let topology = Topology { shards: 4, replication_factor: 2, nodes: Vec::new() };
+    store.save_topology(&topology).await.unwrap();
+    let rebalance = RebalanceRecord {
+        target: of(4, 1).owners,
+        is_paused: false,
+        is_canceled: false,
+        shards: 0,
+        resharding: Some(Resharding { from: 4, to: 8 }),
+        since: OffsetDateTime::UNIX_EPOCH,
+    };
+    store.save_rebalance(&rebalance).await.unwrap();
+    store.mark_stale("a", &[1], 4).await.unwrap();
+    store.add_epoch(&of(8, 2)).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![1, 5])]);
+    assert_eq!(store.topology().await.unwrap().unwrap().shards, 8);
+    assert_eq!(store.rebalance().await.unwrap().unwrap().target, of(8, 2).owners);
+
+    // What was begun when there were four still speaks of four.
+    store.mark_stale("b", &[2], 4).await.unwrap();
+    let part = |node: &str, outcome| TaskPart { shards: vec![3], ..TaskPart::new(node, outcome) };
+    let parts = vec![part("a", PartOutcome::Accepted(1))];
+    let fence = Fence { epoch: 1, of: 4, missed: vec![("b".into(), vec![3])], index: None };
+    let written = NewTask { parts, ..task("movies", TaskStatus::Enqueued) };
+    let written = store.register_task(written, Some(fence)).await.unwrap();
+    assert_eq!((&written.parts[0].shards, written.parts[0].of), (&vec![3, 7], 8));
+    let took = BTreeMap::from([("x".to_owned(), BTreeSet::from([0]))]);
+    store.leave(&Refused { took, of: 4, ..Refused::default() }).await.unwrap();
+    let both = [("a", vec![1, 5]), ("b", vec![2, 3, 6, 7])];
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), both);
+    let left = store.current_epoch().await.unwrap().unwrap().leftovers;
+    assert_eq!(left, BTreeMap::from([("x".to_owned(), BTreeSet::from([0, 4]))]));
+
+    // Two copies that each lack another half would be no whole one.
+    assert!(matches!(store.add_epoch(&of(1, 3)).await, Err(StoreError::Conflict(_))));
+    store.add_epoch(&of(4, 3)).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![1]), ("b", vec![2, 3])]);
+}
+
 async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     let store = open("rebalance").await;
     assert_eq!(store.rebalance().await.unwrap(), None);
@@ -200,6 +249,7 @@ async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
         is_paused: true,
         is_canceled: false,
         shards: 3,
+        resharding: Some(Resharding { from: 8, to: 16 }),
         since: OffsetDateTime::UNIX_EPOCH,
     };
     store.save_rebalance(&rebalance).await.unwrap();

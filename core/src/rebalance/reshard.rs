@@ -46,7 +46,10 @@ pub fn reshard(now: &Epoch, goal: ShardId, is_retagged: bool) -> Option<Reshard>
     }
     if !divides(tags.shards, goal) {
         return Some(match is_gathered(&now.owners, goal) {
-            true => Reshard::Enter(Epoch { retagging: Some(Tags { shards: goal, ..tags }), ..of_shards(now, goal) }),
+            true => Reshard::Enter(Epoch {
+                retagging: Some(Tags { shards: goal, ..tags }),
+                ..of_shards(now, goal)
+            }),
             false => Reshard::Gather,
         });
     }
@@ -62,9 +65,8 @@ pub fn reshard(now: &Epoch, goal: ShardId, is_retagged: bool) -> Option<Reshard>
 /// Whether a cluster of so many shards can become one of `goal`, from a given epoch on: the numbers must divide each other.
 pub fn may_reshard(now: &Epoch, goal: ShardId) -> bool {
     let tags = now.tags();
-    let fit = |one: ShardId, other: ShardId| {
-        one.checked_rem(other) == Some(0) || other.checked_rem(one) == Some(0)
-    };
+    let fit =
+        |one: ShardId, other: ShardId| one.checked_rem(other) == Some(0) || other.checked_rem(one) == Some(0);
     goal > 0 && [tags.shards, tags.written, tags.found].into_iter().all(|number| fit(number, goal))
 }
 
