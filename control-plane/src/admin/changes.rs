@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::openapi::Error;
 use super::reply::Refused;
-use crate::rebalance::{Change, NewNode, Status, change, plan, planned, reshard_to, status};
+use crate::rebalance::{Change, NewNode, Status, change, plan, planned, reshard_to, status, trust};
 
 /// What all changes take.
 #[derive(Deserialize, IntoParams)]
@@ -157,6 +157,18 @@ pub async fn remove_node(
 ) -> Result<Response, Refused> {
     let force = options.force;
     make(&admin, &options, Change::Remove { id, force }).await
+}
+
+/// Takes a node's copies for the truth, of those shards of which all copies have missed writes. What only the others have is
+/// lost.
+#[utoipa::path(
+    post, path = "/_miroir/nodes/{id}/trust", tag = "topology", operation_id = "trustNode", params(("id", description = "The node.")),
+    responses((status = 200, body = Status), (status = 404, body = Error), (status = 409, body = Error)),
+    security(("adminKey" = []))
+)]
+pub async fn trust_node(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Status>, Refused> {
+    trust(&admin.cluster, &id).await.map_err(Refused)?;
+    Ok(Json(status(&admin.cluster).await?))
 }
 
 /// Puts another node in the place of one, dead or alive, which is removed when its shards are there.

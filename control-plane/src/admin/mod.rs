@@ -45,6 +45,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/_miroir/nodes/{id}", patch(changes::update_node).delete(changes::remove_node))
         .route("/_miroir/nodes/{id}/drain", post(changes::drain_node))
         .route("/_miroir/nodes/{id}/replace", post(changes::replace_node))
+        .route("/_miroir/nodes/{id}/trust", post(changes::trust_node))
         .route("/_miroir/groups", post(changes::add_group))
         .route("/_miroir/groups/{id}", delete(changes::remove_group))
         .route("/_miroir/rebalance", get(rebalance::status).post(changes::rebalance))

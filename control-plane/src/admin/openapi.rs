@@ -30,6 +30,7 @@ pub struct Error {
         super::changes::remove_node,
         super::changes::drain_node,
         super::changes::replace_node,
+        super::changes::trust_node,
         super::changes::add_group,
         super::changes::remove_group,
         super::changes::rebalance,

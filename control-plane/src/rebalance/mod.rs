@@ -14,12 +14,14 @@ mod repair;
 mod reshard;
 mod round;
 mod target;
+mod trust;
 mod witness;
 
 pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
 pub use progress::{Move, MoveState, Repair, State, Status, left, planned, status};
 pub use reshard::{ReshardStatus, reshard_to};
 pub use round::run;
+pub use trust::trust;
 pub use witness::remember;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

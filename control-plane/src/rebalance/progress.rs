@@ -28,6 +28,8 @@ pub struct Work {
     pub failed: BTreeMap<String, Failure>,
     done: Counts,
     since: Option<Instant>,
+    /// When the last one ended, while none runs.
+    until: Option<Instant>,
     /// Why no step could be taken.
     pub blocked: Option<String>,
 }
@@ -64,12 +66,13 @@ impl Work {
     /// Counts from here.
     pub fn begin_anew(&mut self) {
         self.done = Counts::default();
-        self.since = None;
+        (self.since, self.until) = (None, None);
     }
 
     /// A repair begins.
     pub fn begin(&mut self, target: String, running: Running) {
         self.since.get_or_insert_with(Instant::now);
+        self.until = None;
         self.running.insert(target, running);
     }
 
@@ -85,6 +88,7 @@ impl Work {
         }
         let outcome = if error.is_none() { "done" } else { "failed" };
         counter!("miroir_repairs_total", "node" => target.to_owned(), "outcome" => outcome).increment(1);
+        self.until = self.running.is_empty().then(Instant::now);
         match error {
             None => drop(self.failed.remove(target)),
             Some(reason) => {
@@ -245,7 +249,8 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     });
     let under_way: u64 = work.running.values().map(|running| running.progress.now().documents_done).sum();
     let documents_left = ((per_shard * to_copy as f64) as u64).saturating_sub(under_way);
-    let seconds = work.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+    let until = work.until.unwrap_or_else(Instant::now);
+    let seconds = work.since.map_or(0.0, |since| until.duration_since(since).as_secs_f64());
     let documents_per_second = if seconds > 0.0 { documents_done as f64 / seconds } else { 0.0 };
     let seconds_left =
         (documents_per_second > 0.0).then(|| (documents_left as f64 / documents_per_second).ceil() as u64);
