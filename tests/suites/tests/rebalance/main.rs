@@ -15,7 +15,7 @@ use miroir_core::tag;
 use miroir_harness::{Cluster, Index, Options, wait_until};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 const DOCUMENTS: u64 = 2000;
 
 /// A cluster that is quick to see what becomes of nodes and to clean up.
