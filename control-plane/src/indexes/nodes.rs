@@ -21,8 +21,6 @@ use crate::store::{IndexRecord, StoreError, TaskPart};
 
 /// How long a node may take to do what brings it in step; it may have to finish other work first.
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an Envoy that has gone may take to come back, before a node is let in that it may know as better than it is.
-const ENVOYS_GRACE: Duration = Duration::from_secs(5);
 
 /// Enqueues a change on every node, also on those that are thought to be down: one that is coming back must not
 /// miss it. But nothing goes past a change of what uids name: a node that has still to take one gets this one when it is
@@ -172,7 +170,7 @@ pub async fn bring_in_step(
 
 /// A node that had an index and lacks it now was wiped: it missed every write to the shards that it owns. Without the index
 /// it refuses reads, which then go elsewhere; with an empty one it would answer them. So it is not in step before every
-/// Envoy knows that its replicas are stale.
+/// Envoy knows that its replicas are stale, and no read is under way by an earlier table.
 async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeError> {
     if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
         return Ok(());
@@ -186,8 +184,7 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeE
         take_down(cluster, node).await;
         return Err(NodeError::OutOfStep(node.to_owned()));
     }
-    let version = cluster.publish().await?.version;
-    match cluster.envoys.all_know_of(version, ENVOYS_GRACE) {
+    match cluster.rebalance.is_loss_heard_of(cluster, node).await? {
         true => Ok(()),
         false => Err(NodeError::OutOfStep(node.to_owned())),
     }

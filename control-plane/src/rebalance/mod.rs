@@ -24,6 +24,7 @@ pub use round::run;
 pub use trust::trust;
 pub use witness::remember;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 
 use crate::cluster::Cluster;
 use crate::copy::{ChunkLimits, Context, Pace, Progress};
+use crate::store::StoreError;
+use notices::Notice;
 use progress::Work;
 
 /// What the control plane knows of the rebalance beside the store.
@@ -42,6 +45,8 @@ pub struct Rebalance {
     wake: Notify,
     pace: Pace,
     work: Mutex<Work>,
+    /// Nodes that have lost what they had, with the routing table that says so.
+    lost: Mutex<BTreeMap<String, Notice>>,
     /// How far documents have got other tags.
     tagging: Mutex<Option<Arc<Progress>>>,
 }
@@ -54,6 +59,7 @@ impl Rebalance {
             wake: Notify::new(),
             pace: Pace::new(documents_per_second),
             work: Mutex::default(),
+            lost: Mutex::default(),
             tagging: Mutex::default(),
         }
     }
@@ -78,6 +84,21 @@ impl Rebalance {
             limits: ChunkLimits::default(),
             write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
         }
+    }
+
+    /// Whether no read is under way any more that takes the replicas of a node for clean which are marked stale now, since the
+    /// node has lost them. To be asked again until it is so.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn is_loss_heard_of(&self, cluster: &Cluster, node: &str) -> Result<bool, StoreError> {
+        let version = cluster.publish().await?.version;
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_heard = lost.entry(node.to_owned()).or_insert(Notice::new(version)).is_heard(cluster);
+        if is_heard {
+            lost.remove(node);
+        }
+        Ok(is_heard)
     }
 
     fn tagging(&self) -> MutexGuard<'_, Option<Arc<Progress>>> {

@@ -137,9 +137,13 @@ pub fn left_behind(task: &TaskRecord) -> Vec<(String, Vec<ShardId>)> {
             TaskStatus::Succeeded => {
                 part.unreliable.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
             }
+            // Its node is away, and nobody will look what becomes of it there.
             TaskStatus::Enqueued | TaskStatus::Processing
-                if task.status != TaskStatus::Succeeded && !part.is_missed() =>
+                if task.status == TaskStatus::Succeeded && !part.is_missed() =>
             {
+                part.shards.clone()
+            }
+            TaskStatus::Enqueued | TaskStatus::Processing if !part.is_missed() => {
                 part.shards.iter().copied().filter(|shard| !has_gone_on(shard)).collect()
             }
             _ => return None,
@@ -416,7 +420,8 @@ mod tests {
         let mut task = merged(kind::DOCUMENT_ADDITION, json!({}), parts, &["e"]);
         assert_eq!(task.status, FAILED);
         assert_eq!(left_behind(&task), [("b".to_owned(), vec![1]), ("e".to_owned(), vec![2])]);
+        // What the node that is away makes of it nobody will ask.
         task.status = SUCCEEDED;
-        assert_eq!(left_behind(&task), [("b".to_owned(), vec![1])]);
+        assert_eq!(left_behind(&task), [("b".to_owned(), vec![1]), ("e".to_owned(), vec![0, 2])]);
     }
 }

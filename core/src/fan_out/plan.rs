@@ -203,7 +203,7 @@ mod tests {
         let replicas = Replicas::new(&table(8, 4, 1, 1));
         let plan = replicas.plan(replicas.all_shards(), &[], 7);
         assert_eq!(plan.assignments.len(), 4);
-        assert!(plan.assignments.iter().all(|assignment| !assignment.tags.is_some()));
+        assert!(plan.assignments.iter().all(|assignment| assignment.tags.is_none()));
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let replicas = Replicas::new(&table(8, 3, 3, 1));
         let plan = replicas.plan(replicas.all_shards(), &[], 7);
         assert_eq!(plan.assignments.len(), 1);
-        assert!(!plan.assignments[0].tags.is_some());
+        assert!(plan.assignments[0].tags.is_none());
     }
 
     #[test]

@@ -290,15 +290,13 @@ proptest! {
         };
         ids.iter().for_each(|id| write(&now, &mut held, id));
         let mut before = now.clone();
-        let mut steps = 0;
-        for choice in choices {
+        for (step, choice) in choices.into_iter().enumerate() {
             prop_assert!(now.tags().is_sound());
             prop_assert!(finds_all_once(&now, &held, &ids, choice), "{:?} {:?}", now, held);
             prop_assert!(finds_all_once(&before, &held, &ids, choice), "{:?} {:?} {:?}", before, now, held);
-            if steps == turns_at {
+            if step == turns_at {
                 goal = first;
             }
-            steps += 1;
             let is_retagged = held.iter().all(|((_, id), tag)| *tag == now.tags().of_document(id));
             match reshard(&now, goal, is_retagged) {
                 None => {
