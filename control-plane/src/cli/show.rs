@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, Table};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::indexes::Adoption;
 use crate::rebalance::{MoveState, ReshardStatus, State, Status};
 
 /// Prints a line. Whoever reads may have seen enough: that is no error.
@@ -148,7 +149,7 @@ pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()
 /// # Errors
 /// If the control plane can't be asked; while it is away for a moment it is waited for.
 pub async fn watch(ask: impl AsyncFn() -> anyhow::Result<Value>) -> anyhow::Result<()> {
-    let style = "{msg}\n{bar:40} {pos}/{len} shards  {prefix}";
+    let style = "{msg}\n{bar:40} {pos}/{len} {prefix}";
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(style)?);
     let mut failures = 0;
     loop {
@@ -165,16 +166,10 @@ pub async fn watch(ask: impl AsyncFn() -> anyhow::Result<Value>) -> anyhow::Resu
         failures = 0;
         let is_done = is_done(&status);
         let status: Status = serde_json::from_value(status)?;
-        bar.set_length(status.shards_total as u64);
-        bar.set_position(status.shards_done as u64);
-        let left = status.seconds_left.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
-        bar.set_prefix(format!(
-            "{} of {} documents, {}, {:.0}/s{left}",
-            HumanCount(status.documents_done),
-            HumanCount(status.documents_total),
-            HumanBytes(status.bytes_done),
-            status.documents_per_second,
-        ));
+        let (done, total, unit) = progress(&status);
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_prefix(unit);
         bar.set_message(summary(&status));
         if is_done {
             bar.finish();
@@ -182,6 +177,30 @@ pub async fn watch(ask: impl AsyncFn() -> anyhow::Result<Value>) -> anyhow::Resu
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// How much of how much is done, and of what.
+fn progress(status: &Status) -> (u64, u64, String) {
+    if !status.adoptions.is_empty() {
+        let sum = |count: fn(&Adoption) -> u64| status.adoptions.iter().map(count).sum();
+        return (
+            sum(|index| index.documents_done),
+            sum(|index| index.documents_total),
+            "documents tagged".into(),
+        );
+    }
+    if let Some(resharding) = status.resharding.as_ref().filter(|_| status.moves.is_empty()) {
+        return (resharding.documents_done, resharding.documents_total, "documents tagged anew".into());
+    }
+    let left = status.seconds_left.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
+    let documents = format!(
+        "shards  {} of {} documents, {}, {:.0}/s{left}",
+        HumanCount(status.documents_done),
+        HumanCount(status.documents_total),
+        HumanBytes(status.bytes_done),
+        status.documents_per_second,
+    );
+    (status.shards_done as u64, status.shards_total as u64, documents)
 }
 
 /// Whether nothing is left to be done.
@@ -216,11 +235,10 @@ fn summary(status: &Status) -> String {
         ),
     };
     let what = match &status.resharding {
-        Some(ReshardStatus { from, to, documents_done, documents_total }) => format!(
-            "{what}; from {from} to {to} shards: {} of {} documents tagged anew",
-            HumanCount(*documents_done),
-            HumanCount(*documents_total)
-        ),
+        Some(ReshardStatus { from, to, .. }) if status.moves.is_empty() => {
+            format!("from {from} to {to} shards")
+        }
+        Some(ReshardStatus { from, to, .. }) => format!("from {from} to {to} shards: {what}"),
         None => what,
     };
     match &status.reason {

@@ -30,7 +30,11 @@ const BARRIER: Duration = Duration::from_secs(1);
 pub async fn run(cluster: Arc<Cluster>) {
     let mut rounds = Rounds::default();
     loop {
-        let pause = match rounds.step(&cluster).await {
+        let outcome = rounds.step(&cluster).await;
+        if outcome.is_ok() {
+            cluster.rebalance.work().blocked = None;
+        }
+        let pause = match outcome {
             Ok(Outcome::Changed) => Duration::ZERO,
             Ok(Outcome::Waiting) => PAUSE,
             Ok(Outcome::Idle) => IDLE_PAUSE,
@@ -75,9 +79,7 @@ impl Rounds {
         let changing = cluster.rebalance.changing.lock().await;
         let Some(now) = cluster.store.current_epoch().await? else { return Ok(Outcome::Idle) };
         // What has no tag yet would be left behind.
-        if let Some(adoption) = adoptions(cluster).await?.first() {
-            let reason = format!("index {} is being adopted", adoption.index_uid);
-            cluster.rebalance.work().blocked = Some(reason);
+        if !adoptions(cluster).await?.is_empty() {
             return Ok(Outcome::Waiting);
         }
         let stale = cluster.store.stale_replicas().await?;
@@ -89,7 +91,6 @@ impl Rounds {
         if let Some(next) = next(cluster, &now, &stale, record.as_ref(), &members, &announced) {
             fence::enter(cluster, &next).await?;
             self.is_fenced = true;
-            cluster.rebalance.work().blocked = None;
             return Ok(Outcome::Changed);
         }
         if self.forget_replaced(cluster, &now, record.as_ref()).await? || forget_gone(cluster, &now).await? {
