@@ -15,6 +15,7 @@ pub mod keys;
 pub mod node_client;
 pub mod rebalance;
 pub mod reconcile;
+mod refusal;
 mod routing;
 pub mod server;
 pub mod stats;

@@ -56,7 +56,7 @@ async fn make(
     options: &Options,
 ) -> Result<(StatusCode, Json<Found>), Refused> {
     if options.dry_run {
-        return Ok((StatusCode::OK, Json(find_adoptable(&admin.cluster, only).await.map_err(Refused)?)));
+        return Ok((StatusCode::OK, Json(find_adoptable(&admin.cluster, only).await?)));
     }
-    Ok((StatusCode::ACCEPTED, Json(adopt(&admin.cluster, only).await.map_err(Refused)?)))
+    Ok((StatusCode::ACCEPTED, Json(adopt(&admin.cluster, only).await?)))
 }

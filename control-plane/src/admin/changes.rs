@@ -93,10 +93,10 @@ fn bad_request(message: String) -> Refused {
 /// Makes a change, or tells what it would move.
 async fn make(admin: &Admin, options: &Options, wanted: Change) -> Result<Response, Refused> {
     if options.dry_run {
-        let plan = plan(&admin.cluster, &wanted).await.map_err(Refused)?;
+        let plan = plan(&admin.cluster, &wanted).await?;
         return Ok(Json(planned(&admin.cluster, &plan).await?).into_response());
     }
-    change(&admin.cluster, &wanted).await.map_err(Refused)?;
+    change(&admin.cluster, &wanted).await?;
     Ok((StatusCode::ACCEPTED, Json(status(&admin.cluster).await?)).into_response())
 }
 
@@ -167,7 +167,7 @@ pub async fn remove_node(
     security(("adminKey" = []))
 )]
 pub async fn trust_node(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Status>, Refused> {
-    trust(&admin.cluster, &id).await.map_err(Refused)?;
+    trust(&admin.cluster, &id).await?;
     Ok(Json(status(&admin.cluster).await?))
 }
 
@@ -229,7 +229,7 @@ pub async fn update_topology(
     match (replication_factor, shards) {
         (Some(copies), None) => make(&admin, &options, Change::ReplicationFactor(copies)).await,
         (None, Some(shards)) => {
-            reshard_to(&admin.cluster, shards, options.dry_run).await.map_err(Refused)?;
+            reshard_to(&admin.cluster, shards, options.dry_run).await?;
             let status_code = if options.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
             Ok((status_code, Json(status(&admin.cluster).await?)).into_response())
         }

@@ -3,9 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use miroir_core::error::{ApiError, ErrorType};
-
-use crate::store::StoreError;
+use miroir_core::error::ApiError;
 
 /// An error that is answered.
 #[derive(Debug)]
@@ -18,8 +16,8 @@ impl IntoResponse for Refused {
     }
 }
 
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Refused(ApiError::new(500, "internal", ErrorType::Internal, error.to_string()))
+impl<E: Into<ApiError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Refused(error.into())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::error::ApiError;
 use miroir_core::rebalance::Epoch;
 use miroir_core::settings::{UserValues, node_settings, user_settings};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use super::nodes::difference;
 use crate::cluster::Cluster;
 use crate::copy::{self, CopiedIndex, CopyError, Progress, Replica};
 use crate::node_client::{NodeClient, NodeError};
+use crate::refusal::refused;
 use crate::store::{IndexChange, IndexRecord, StoreError, generation};
 
 /// How long a node may take to index all documents anew for the settings that it gets.
@@ -86,14 +87,14 @@ pub struct Found {
 /// If there is more than one node that holds documents, or the node can't be asked; if the index that is asked for is not
 /// there, or is the cluster's already.
 pub async fn find(cluster: &Cluster, only: Option<&str>) -> Result<Found, ApiError> {
-    let node = only_owner(&cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default())
+    let node = only_owner(&cluster.store.current_epoch().await?.unwrap_or_default())
         .ok_or_else(|| {
             let message = "Several nodes hold shards, and only what a single one holds can be adopted: begin with that node \
                            alone, adopt, and add the others then.";
             refused(409, "miroir_adoption_needs_one_node", message)
         })?;
     let client = client(cluster, &node).await?;
-    let known = cluster.store.indexes().await.map_err(internal)?;
+    let known = cluster.store.indexes().await?;
     let mut uids = client.index_uids().await.map_err(|error| unreachable(&node, &error))?;
     if let Some(only) = only {
         if known.get(only).is_some_and(|index| !index.adopting) {
@@ -120,16 +121,16 @@ pub async fn adopt(cluster: &Cluster, only: Option<&str>) -> Result<Found, ApiEr
     let client = client(cluster, &found.node).await?;
     for uid in &found.index_uids {
         let _one_at_a_time = cluster.index_locks.lock(uid).await;
-        if cluster.store.index(uid).await.map_err(internal)?.is_some() {
+        if cluster.store.index(uid).await?.is_some() {
             continue;
         }
         let index = record(&client, uid).await.map_err(|error| unreachable(&found.node, &error))?;
         info!(index = uid, node = found.node, "adopting an index");
-        cluster.store.save_index(&index).await.map_err(internal)?;
+        cluster.store.save_index(&index).await?;
         let version = index.settings_version;
-        cluster.store.set_node_settings_version(uid, &found.node, version).await.map_err(internal)?;
+        cluster.store.set_node_settings_version(uid, &found.node, version).await?;
     }
-    cluster.publish_everywhere().await.map_err(internal)?;
+    cluster.publish_everywhere().await?;
     cluster.adoptions.begun.notify_one();
     Ok(found)
 }
@@ -237,14 +238,6 @@ async fn give_settings(cluster: &Cluster, node: &Replica, uid: &str) -> Result<(
     }
 }
 
-fn refused(status: u16, code: &'static str, message: impl Into<String>) -> ApiError {
-    ApiError::new(status, code, ErrorType::InvalidRequest, message)
-}
-
 fn unreachable(node: &str, error: &NodeError) -> ApiError {
     refused(409, "miroir_node_unreachable", format!("Node {node} can't be asked: {error}."))
-}
-
-fn internal(error: StoreError) -> ApiError {
-    ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::error::ApiError;
 use miroir_core::rebalance::{Epoch, Owners, rolled_back};
 use miroir_core::shard::ShardId;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::target::{difference, target};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::node_client::{NodeClient, NodeError};
+use crate::refusal::refused;
 use crate::store::{NodeRecord, RebalanceRecord, Resharding, StoreError, Topology};
 
 /// How long a node that is added may take to say that it is there.
@@ -91,7 +92,7 @@ impl Plan {
 /// # Errors
 /// If it is one that can't be made, with what to do instead.
 pub async fn plan(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeError> {
-    let now = cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default();
+    let now = cluster.store.current_epoch().await?.unwrap_or_default();
     let before = cluster.members().topology(now.shards());
     let topology = changed(before, change)?;
     check(&topology)?;
@@ -112,7 +113,7 @@ pub async fn change(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeEr
     for node in added(change) {
         check_node(cluster, node).await?;
     }
-    let before = cluster.store.rebalance().await.map_err(internal)?;
+    let before = cluster.store.rebalance().await?;
     let rebalance = RebalanceRecord {
         target: plan.target.clone(),
         resharding: before.and_then(|before| before.resharding),
@@ -124,7 +125,7 @@ pub async fn change(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeEr
     let changed = cluster.change_topology(plan.topology.clone(), &rebalance).await;
     changed.map_err(|error| match error {
         StoreError::Conflict(reason) => refused(409, "miroir_last_copy", format!("Not now: {reason}.")),
-        error => internal(error),
+        error => error.into(),
     })?;
     cluster.rebalance.work().begin_anew();
     cluster.rebalance.wake();
@@ -340,7 +341,7 @@ async fn check_removal(cluster: &Cluster, now: &Epoch, id: &str, force: bool) ->
         );
         return Err(refused(409, "miroir_node_owns_shards", message));
     }
-    let stale = cluster.store.stale_replicas().await.map_err(internal)?;
+    let stale = cluster.store.stale_replicas().await?;
     let is_last = |shard: &&ShardId| now.clean_readers_of(**shard, &stale).all(|reader| reader == id);
     let last: Vec<String> = owned.iter().filter(is_last).map(ShardId::to_string).collect();
     if last.is_empty() {
@@ -387,7 +388,7 @@ async fn check_node(cluster: &Cluster, node: &NewNode) -> Result<(), ChangeError
         }
         break;
     }
-    let indexes = cluster.store.indexes().await.map_err(internal)?;
+    let indexes = cluster.store.indexes().await?;
     if let Some(uid) = uids.iter().find(|uid| indexes.contains_key(*uid)) {
         let message = format!(
             "Node {} holds an index `{uid}` as the cluster does: delete it there, since the two would be mixed up.",
@@ -402,14 +403,6 @@ async fn check_node(cluster: &Cluster, node: &NewNode) -> Result<(), ChangeError
 fn minor(version: &str) -> &str {
     let mut dots = version.match_indices('.');
     dots.nth(1).map_or(version, |(end, _)| version.get(..end).unwrap_or(version))
-}
-
-fn refused(status: u16, code: &'static str, message: impl Into<String>) -> ChangeError {
-    ApiError::new(status, code, ErrorType::InvalidRequest, message)
-}
-
-fn internal(error: StoreError) -> ChangeError {
-    ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::error::ApiError;
 use miroir_core::rebalance::{Epoch, Reshard, gathered, may_reshard, reshard};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use super::target::{difference, target};
 use crate::cluster::Cluster;
 use crate::config::MAX_SHARDS;
 use crate::copy::{self, CopiedIndex, CopyError, Progress, Replica};
+use crate::refusal::refused;
 use crate::store::{RebalanceRecord, Resharding, StoreError};
 
 /// How far a change of the number of shards is.
@@ -42,18 +43,18 @@ pub struct ReshardStatus {
 /// If that number can't be reached from the present one; if the store fails.
 pub async fn reshard_to(cluster: &Cluster, to: ShardId, dry_run: bool) -> Result<(), ApiError> {
     let _one_at_a_time = cluster.rebalance.hold().await;
-    let now = cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default();
+    let now = cluster.store.current_epoch().await?.unwrap_or_default();
     if !(1..=MAX_SHARDS).contains(&to) || !may_reshard(&now, to) {
         let message = format!(
             "{to} shards can't be made of {}: one number must be a multiple of the other, and at most {MAX_SHARDS}.",
             now.shards()
         );
-        return Err(ApiError::new(400, "miroir_invalid_topology", ErrorType::InvalidRequest, message));
+        return Err(refused(400, "miroir_invalid_topology", message));
     }
     if dry_run {
         return Ok(());
     }
-    let record = match cluster.store.rebalance().await.map_err(internal)? {
+    let record = match cluster.store.rebalance().await? {
         Some(record) => record,
         None => RebalanceRecord {
             target: now.owners.clone(),
@@ -65,7 +66,7 @@ pub async fn reshard_to(cluster: &Cluster, to: ShardId, dry_run: bool) -> Result
         },
     };
     let resharding = Some(Resharding { from: now.shards(), to });
-    cluster.store.save_rebalance(&RebalanceRecord { resharding, ..record }).await.map_err(internal)?;
+    cluster.store.save_rebalance(&RebalanceRecord { resharding, ..record }).await?;
     info!(from = now.shards(), to, "the number of shards is to change");
     cluster.rebalance.wake();
     Ok(())
@@ -211,8 +212,4 @@ async fn tag_everywhere(cluster: &Cluster, progress: &Progress) -> Result<(), Co
             Err(error) => return Err(error),
         }
     }
-}
-
-fn internal(error: StoreError) -> ApiError {
-    ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
 }

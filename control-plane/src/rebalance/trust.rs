@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::error::ApiError;
 use miroir_core::shard::ShardId;
 use tracing::warn;
 
 use crate::cluster::Cluster;
-use crate::store::StoreError;
+use crate::refusal::refused;
 
 /// Takes a node's copies for clean, of those shards that have no clean copy left. The other copies are repaired from them, and
 /// what only those had is lost. Returns the shards.
@@ -24,8 +24,8 @@ pub async fn trust(cluster: &Cluster, node: &str) -> Result<Vec<ShardId>, ApiErr
         let message = format!("Node {node} is down: bring it back first.");
         return Err(refused(409, "miroir_node_unreachable", message));
     }
-    let now = cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default();
-    let stale = cluster.store.stale_replicas().await.map_err(internal)?;
+    let now = cluster.store.current_epoch().await?.unwrap_or_default();
+    let stale = cluster.store.stale_replicas().await?;
     let is_lost = |shard: ShardId| now.clean_readers_of(shard, &stale).next().is_none();
     let is_read = |shard: ShardId| now.readers_of(shard).any(|reader| reader == node);
     let of_node = stale.get(node).into_iter().flatten();
@@ -37,17 +37,9 @@ pub async fn trust(cluster: &Cluster, node: &str) -> Result<Vec<ShardId>, ApiErr
         );
         return Err(refused(409, "miroir_nothing_lost", message));
     }
-    let shards = cluster.store.mark_clean(node, &seen).await.map_err(internal)?;
+    let shards = cluster.store.mark_clean(node, &seen).await?;
     warn!(node, ?shards, "these copies count as clean from now on, whatever they have missed");
-    cluster.publish_everywhere().await.map_err(internal)?;
+    cluster.publish_everywhere().await?;
     cluster.rebalance.wake();
     Ok(shards)
-}
-
-fn refused(status: u16, code: &'static str, message: String) -> ApiError {
-    ApiError::new(status, code, ErrorType::InvalidRequest, message)
-}
-
-fn internal(error: StoreError) -> ApiError {
-    ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
 }

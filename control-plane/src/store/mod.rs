@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use miroir_core::control::PartOutcome;
-use miroir_core::error::ApiError;
+use miroir_core::error::{ApiError, ErrorType};
 use miroir_core::rebalance::{Epoch, Owners, Refused, Stale};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,13 @@ pub enum StoreError {
     /// The backend failed.
     #[error("task store: {0}")]
     Backend(String),
+}
+
+impl From<StoreError> for ApiError {
+    /// What an operator is told.
+    fn from(error: StoreError) -> ApiError {
+        ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
+    }
 }
 
 /// What of the topology may not change by a mere change of the configuration.
