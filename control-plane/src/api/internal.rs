@@ -1,5 +1,7 @@
 //! What the filter says to the control plane, see [`miroir_core::control`].
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -21,6 +23,7 @@ use super::{Api, Failure};
 use crate::cluster::Cluster;
 use crate::indexes;
 use crate::store::{Fence, IndexRecord, NewTask, StoreError, TaskPart, TaskStatus};
+use crate::tasks::follow::{Taken, follow, taken};
 use crate::tasks::{kind, merge, view};
 
 pub fn routes() -> Router<Api> {
@@ -110,7 +113,7 @@ async fn register_write(
 }
 
 async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Result<Response, Failure> {
-    let missed = missed(&write.parts);
+    let (missed, taken) = (missed(&write.parts), taken(&write.parts));
     let refused = Refused {
         took: accepted(&write.parts),
         of: write.shards,
@@ -118,6 +121,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         differs: false,
     };
     if !write.acknowledged {
+        follow(&api.cluster, taken, refused.of);
         leave(&api.cluster, refused).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -127,7 +131,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
     let index = generation.map(|generation| (write.index.clone(), generation));
     let is_late = !fails && came_past_a_change(&api.cluster, &write.index, &refused.took).await?;
     if is_late {
-        return refuse(&api.cluster, Refused { differs: true, ..refused }).await;
+        return refuse(&api.cluster, Refused { differs: true, ..refused }, taken).await;
     }
     let parts: Vec<TaskPart> = write
         .parts
@@ -156,10 +160,10 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
     let task = match api.cluster.store.register_task(task, fence).await {
         Ok(task) => task,
         Err(StoreError::EpochRetired(_) | StoreError::NoCleanCopy(_)) => {
-            return refuse(&api.cluster, refused).await;
+            return refuse(&api.cluster, refused, taken).await;
         }
         Err(StoreError::IndexChanged(_)) => {
-            return refuse(&api.cluster, Refused { differs: true, ..refused }).await;
+            return refuse(&api.cluster, Refused { differs: true, ..refused }, taken).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -184,7 +188,8 @@ async fn came_past_a_change(cluster: &Cluster, index: &str, accepted: &Shards) -
 }
 
 /// Has a client repeat a write that can't be acknowledged, once it is known what it leaves behind.
-async fn refuse(cluster: &Cluster, write: Refused) -> Result<Response, Failure> {
+async fn refuse(cluster: &Arc<Cluster>, write: Refused, taken: Vec<Taken>) -> Result<Response, Failure> {
+    follow(cluster, taken, write.of);
     leave(cluster, write).await?;
     Err(ApiError { status: 409, ..routing_stale() }.into())
 }

@@ -1,6 +1,7 @@
 //! The client's tasks: one uid in the cluster for what may be many tasks on nodes.
 
 pub mod batch;
+pub mod follow;
 pub mod merge;
 pub mod on_tasks;
 pub mod poller;
