@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import tempfile
-import tomllib
 import unittest
 from pathlib import Path
 
@@ -390,8 +389,8 @@ class Chart(unittest.TestCase):
 
     def test_versions_are_those_that_the_repository_uses(self):
         chart, values = load(CHART / "Chart.yaml"), load(CHART / "values.yaml")
-        cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
-        self.assertEqual(chart["appVersion"], cargo["workspace"]["package"]["version"])
+        cargo = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+        self.assertEqual(chart["appVersion"], cargo[1])
         services = load(ROOT / "docker-compose.yml")["services"]
         for part, service in (("envoy", "envoy"), ("meilisearch", "meilisearch-a")):
             image = values[part]["image"]
