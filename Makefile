@@ -1,7 +1,7 @@
 # Each target installs what it lacks, into .tools where it can.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test chaos stream lint bench build rust envoy sdks lint-tools
+.PHONY: help demo up down test chart chaos stream lint bench build rust envoy sdks chart-tools lint-tools
 .NOTPARALLEL:
 
 # Where rustup puts Rust, should the shell not know it yet.
@@ -25,9 +25,13 @@ down: ## stop it
 	@if [ -x $(TARGET)/release/miroir-harness ]; then $(TARGET)/release/miroir-harness down; \
 	else echo 'miroir: nothing is up'; fi
 
-test: build envoy sdks ## all tests, natively and as Wasm
+test: build envoy sdks chart-tools ## all tests, natively and as Wasm, and those of the Helm chart
 	cargo test --release
 	scripts/test-wasm
+	scripts/test-chart
+
+chart: build envoy chart-tools ## the tests of the Helm chart alone
+	@scripts/test-chart
 
 chaos: build envoy ## many schedules of faults against writers and readers; an hour or more
 	cargo test --release --test chaos -- --ignored --nocapture --exact many_schedules
@@ -53,6 +57,9 @@ envoy:
 
 sdks:
 	@scripts/install-sdks
+
+chart-tools:
+	@scripts/install-chart-tools
 
 lint-tools:
 	@scripts/install-lint-tools

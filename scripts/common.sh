@@ -49,18 +49,19 @@ apt_install() {
     quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-# Makes the virtual environment .tools/NAME of one PyPI package, unless it is there:
-# `pypi_install NAME PACKAGE==VERSION SIZE`
+# Makes the virtual environment .tools/NAME of PyPI packages of exact versions, unless it is there:
+# `pypi_install NAME SIZE PACKAGE==VERSION...`
 pypi_install() {
-    local venv=$TOOLS/$1 package=$2 size=$3
-    [ "$(cat "$venv/installed" 2>/dev/null)" != "$package" ] || return 0
+    local venv=$TOOLS/$1 size=$2
+    shift 2
+    [ "$(cat "$venv/installed" 2>/dev/null)" != "$*" ] || return 0
     # Debian's Python comes without the means to make one.
     python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3 python3-venv
-    say "installing $package into .tools (about $size)"
+    say "installing $* into .tools (about $size)"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    quietly "$venv/bin/pip" install --disable-pip-version-check "$package"
-    echo "$package" >"$venv/installed"
+    quietly "$venv/bin/pip" install --disable-pip-version-check "$@"
+    echo "$*" >"$venv/installed"
 }
 
 # Installs npm packages of exact versions into .tools/NAME, unless they are there: `npm_install NAME PACKAGE@VERSION...`
