@@ -13,7 +13,7 @@ use miroir_core::rebalance::{Epoch, Refused, Stale};
 use miroir_core::shard::ShardId;
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
@@ -32,6 +32,11 @@ pub struct AntiEntropy {
 }
 
 impl AntiEntropy {
+    /// While this is held, none runs; `None` if one does.
+    pub fn hold(&self) -> Option<MutexGuard<'_, ()>> {
+        self.running.try_lock().ok()
+    }
+
     /// What the last check has found, or the one that runs has by now.
     pub fn last(&self) -> Option<Report> {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
@@ -116,9 +121,13 @@ pub async fn run(cluster: &Cluster) {
 /// # Errors
 /// If one is under way already, or the store fails.
 pub async fn check(cluster: &Cluster, repairs: bool, only: Option<&str>) -> Result<Report, String> {
-    let Ok(_one_at_a_time) = cluster.anti_entropy.running.try_lock() else {
+    let Some(_one_at_a_time) = cluster.anti_entropy.hold() else {
         return Err("a check is under way".to_owned());
     };
+    let epoch = cluster.store.current_epoch().await.map_err(|error| error.to_string())?;
+    if epoch.is_some_and(|epoch| epoch.retagging.is_some()) {
+        return Err("the number of shards is being changed".to_owned());
+    }
     let mut report = Report {
         started_at: OffsetDateTime::now_utc(),
         finished_at: None,
@@ -163,8 +172,8 @@ impl Check<'_> {
         for (node, client) in self.cluster.up_clients().await {
             self.tags(&Replica { node, client }, report).await?;
         }
-        let shards = self.cluster.config.shards;
-        for shard in 0..shards {
+        let (epoch, _) = self.placement().await?;
+        for shard in 0..epoch.shards() {
             match self.shard(shard, report).await {
                 Ok(()) => {}
                 Err(error @ CopyError::IndexChanged(_)) => return Err(error),
@@ -178,11 +187,10 @@ impl Check<'_> {
     }
 
     async fn tags(&self, node: &Replica, report: &mut Report) -> Result<(), CopyError> {
-        let shards = self.cluster.config.shards;
         let (epoch, _) = self.placement().await?;
         let mut may_hold = epoch.may_hold(&node.node);
-        may_hold.extend((0..shards).filter(|shard| epoch.owns(&node.node, *shard)));
-        let scan = copy::scan(self.context(), self.index, node, shards, &may_hold).await?;
+        may_hold.extend(epoch.owned_by(&node.node));
+        let scan = copy::scan(self.context(), self.index, node, &may_hold).await?;
         let stray: Vec<String> = scan.untagged.iter().chain(&scan.mistagged).cloned().collect();
         if !stray.is_empty() {
             let examples = stray.iter().take(EXAMPLES).cloned().collect();
@@ -196,7 +204,8 @@ impl Check<'_> {
             self.found(report, node, Some(shard), Kind::Misplaced, documents, Vec::new());
             if self.repairs {
                 let took = BTreeMap::from([(node.node.clone(), BTreeSet::from([shard]))]);
-                self.cluster.store.leave(&Refused { took, ..Refused::default() }).await?;
+                let of = epoch.shards();
+                self.cluster.store.leave(&Refused { took, of, ..Refused::default() }).await?;
                 self.cluster.publish_everywhere().await?;
             }
         }
@@ -208,7 +217,7 @@ impl Check<'_> {
     }
 
     fn owners(&self, epoch: &Epoch) -> Vec<Vec<Replica>> {
-        (0..self.cluster.config.shards)
+        (0..epoch.shards())
             .map(|shard| epoch.owners_of(shard).filter_map(|node| self.replica(node)).collect())
             .collect()
     }
@@ -236,7 +245,7 @@ impl Check<'_> {
                 self.found(report, node, Some(shard), kind, ids.count, ids.examples);
             }
             if self.repairs {
-                self.cluster.store.mark_stale(&node.node, &[shard]).await?;
+                self.cluster.store.mark_stale(&node.node, &[shard], epoch.shards()).await?;
                 self.cluster.publish_everywhere().await?;
                 self.cluster.rebalance.wake();
             }

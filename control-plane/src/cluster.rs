@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::anti_entropy::AntiEntropy;
 use crate::config::{Config, NodeConfig};
-use crate::indexes::{Gates, IndexLocks};
+use crate::indexes::{Adoptions, Gates, IndexLocks};
 use crate::keys;
 use crate::node_client::NodeClient;
 use crate::rebalance::Rebalance;
@@ -48,6 +48,8 @@ pub struct Cluster {
     pub instance: Mutex<()>,
     /// Keeps changes of what uids name between writes.
     pub gates: Gates,
+    /// Takes over indexes that a node held before.
+    pub adoptions: Adoptions,
     /// Moves shards and repairs replicas.
     pub rebalance: Rebalance,
     /// Compares replicas.
@@ -107,23 +109,12 @@ pub struct NodeHealth {
     pub since: OffsetDateTime,
 }
 
-/// Why a cluster could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store belongs to a cluster of another shape than the configuration's.
-    #[error("configuration: {0}")]
-    Contradiction(String),
-}
-
 impl Cluster {
     /// Opens the cluster that the store holds, or begins a new one as configured.
     ///
     /// # Errors
-    /// If the store fails, or if it holds a cluster that the configuration contradicts.
-    pub async fn open(config: Config, store: Arc<dyn Store>) -> Result<Cluster, OpenError> {
+    /// If the store fails.
+    pub async fn open(config: Config, store: Arc<dyn Store>) -> Result<Cluster, StoreError> {
         let topology = open_topology(&config, &*store).await?;
         if store.current_epoch().await?.is_none() {
             store.add_epoch(&first_epoch(&topology)).await?;
@@ -144,6 +135,7 @@ impl Cluster {
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
             gates: Gates::default(),
+            adoptions: Adoptions::default(),
             rebalance: Rebalance::new(config.rebalance.documents_per_second),
             anti_entropy: AntiEntropy::default(),
             task_registered: Notify::new(),
@@ -260,7 +252,7 @@ impl Cluster {
 
 /// The topology in the store; a new store gets it from the configuration. Where a node is may change at any time,
 /// for all else the store is right.
-async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, OpenError> {
+async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, StoreError> {
     let configured = Topology {
         shards: config.shards,
         replication_factor: config.replication_factor,
@@ -270,7 +262,7 @@ async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, O
         store.save_topology(&configured).await?;
         return Ok(configured);
     };
-    let topology = merge(&stored, &configured).map_err(OpenError::Contradiction)?;
+    let topology = merge(&stored, &configured);
     if topology != stored {
         store.save_topology(&topology).await?;
     }
@@ -279,19 +271,15 @@ async fn open_topology(config: &Config, store: &dyn Store) -> Result<Topology, O
 
 /// The stored topology, with the nodes where the configuration says they are. What it is made of is changed by the REST
 /// API; the configuration only begins it.
-fn merge(stored: &Topology, configured: &Topology) -> Result<Topology, String> {
-    if configured.shards != stored.shards {
-        return Err(format!(
-            "`shards` is {}, but this cluster was made with {}, which is fixed for its life: set it back, or name \
-             another `task_store.path` for a new cluster",
-            configured.shards, stored.shards
-        ));
-    }
+fn merge(stored: &Topology, configured: &Topology) -> Topology {
     let differs = |what: String| {
         tracing::warn!(
             "configuration: {what}; the cluster stays as it is: change it with `miroir` or the REST API"
         );
     };
+    if configured.shards != stored.shards {
+        differs(format!("`shards` is {}, but this cluster has {}", configured.shards, stored.shards));
+    }
     if configured.replication_factor != stored.replication_factor {
         let (new, old) = (configured.replication_factor, stored.replication_factor);
         differs(format!("`replication_factor` is {new}, but this cluster has {old}"));
@@ -310,7 +298,7 @@ fn merge(stored: &Topology, configured: &Topology) -> Result<Topology, String> {
         Some(new) => NodeRecord { url: new.url.clone(), cluster: new.cluster.clone(), ..old.clone() },
         None => old.clone(),
     });
-    Ok(Topology { nodes: nodes.collect(), ..stored.clone() })
+    Topology { nodes: nodes.collect(), ..stored.clone() }
 }
 
 fn node_record(node: &NodeConfig) -> NodeRecord {
@@ -354,7 +342,6 @@ async fn build_table(
     let epoch = store.current_epoch().await?.ok_or_else(lost)?;
     Ok(routing::build(Inputs {
         version,
-        shards: config.shards,
         nodes,
         epoch: &epoch,
         up,
@@ -430,7 +417,7 @@ mod tests {
         assert_eq!(cluster.publish().await.unwrap(), first);
         assert!(!tables.has_changed().unwrap());
 
-        cluster.store.mark_stale("b", &[1, 2]).await.unwrap();
+        cluster.store.mark_stale("b", &[1, 2], 0).await.unwrap();
         let second = cluster.publish().await.unwrap();
         assert!(tables.has_changed().unwrap());
         assert_eq!(second.version, first.version + 1);
@@ -456,19 +443,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_number_of_shards_is_fixed() {
-        let store = testing::store();
-        testing::open(json!({}), &store).await.unwrap();
-        let error = testing::open(json!({"shards": 16}), &store).await.err().unwrap().to_string();
-        assert!(error.contains("`shards` is 16") && error.contains('8'), "{error}");
-    }
-
-    #[tokio::test]
-    async fn what_else_the_configuration_says_of_a_cluster_that_there_is_does_not_change_it() {
+    async fn what_the_configuration_says_of_a_cluster_that_there_is_does_not_change_it() {
         let store = testing::store();
         let before = testing::open(json!({}), &store).await.unwrap();
         let nodes = json!([{"id": "b", "url": "http://b"}, {"id": "c", "url": "http://c", "weight": 2}, {"id": "d", "url": "http://d"}]);
-        let after = testing::open(json!({"nodes": nodes, "replication_factor": 1}), &store).await.unwrap();
+        let after = testing::open(json!({"nodes": nodes, "replication_factor": 1, "shards": 16}), &store)
+            .await
+            .unwrap();
         let ids = |cluster: &Cluster| -> Vec<(String, f64)> {
             cluster.members().nodes.iter().map(|node| (node.id.clone(), node.weight)).collect()
         };

@@ -121,6 +121,10 @@ pub struct NodeTask {
 pub struct NodeIndex {
     #[serde(default)]
     pub primary_key: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub created_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub updated_at: Option<OffsetDateTime>,
 }
 
 /// What a node counts of an index.
@@ -327,11 +331,11 @@ impl NodeClient {
         self.get(&format!("/indexes/{uid}/stats?showInternalDatabaseSizes=true")).await
     }
 
-    /// How many documents of an index match a filter.
+    /// How many documents of an index match a filter; without one, how many there are.
     ///
     /// # Errors
     /// [`NodeError`] if they could not be counted.
-    pub async fn count_documents(&self, uid: &str, filter: &str) -> Result<u64, NodeError> {
+    pub async fn count_documents(&self, uid: &str, filter: Option<&str>) -> Result<u64, NodeError> {
         let path = format!("/indexes/{uid}/documents/fetch");
         let body = json!({"filter": filter, "limit": 0});
         let page: Page<Value> = self.call(Method::POST, &path, Some(&body)).await?;

@@ -19,8 +19,6 @@ pub const CONTROL_PLANE_CLUSTER: &str = "miroir-control-plane";
 pub struct Inputs<'a> {
     /// The table's version.
     pub version: u64,
-    /// S.
-    pub shards: ShardId,
     /// The nodes.
     pub nodes: &'a [NodeRecord],
     /// Who owns what.
@@ -60,7 +58,8 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
     RoutingTable {
         version: inputs.version,
         epoch: inputs.epoch.epoch,
-        shards: inputs.shards,
+        shards: epoch.shards(),
+        retagging: epoch.retagging,
         nodes: nodes
             .iter()
             .map(|node| table_node(node, inputs.up.contains(&node.id), leftovers(node)))
@@ -177,6 +176,7 @@ mod tests {
             settings,
             settings_version: 3,
             generation: 0,
+            adopting: false,
         }
     }
 

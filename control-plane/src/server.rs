@@ -21,7 +21,7 @@ use tonic::service::Routes;
 use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
-use crate::indexes::drift;
+use crate::indexes::{self, drift};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::tasks::poller;
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
@@ -158,6 +158,7 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
         instance::keep_in_step(&cluster),
         webhooks::notify::run(&cluster),
         drift::watch(&cluster),
+        indexes::finish_adoptions(&cluster),
         rebalance::run(cluster.clone()),
         rebalance::remember(&cluster),
         anti_entropy::run(&cluster),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use indexmap::IndexMap;
+use miroir_core::documents::split::owners;
 use miroir_core::shard::ShardId;
 use miroir_core::table::{NodeIndex, RoutingTable};
-use miroir_core::tag::{TAG_FIELD, filter_clause};
+use miroir_core::tag::TAG_FIELD;
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -89,9 +90,17 @@ async fn count_documents(cluster: &Cluster, table: &RoutingTable, uid: &str) -> 
     let covering = covering_set(table);
     let counts = up_nodes(cluster, table).filter_map(|(node, client)| {
         let shards = covering.get(&node)?;
-        Some(async move { client.count_documents(uid, &filter_clause(shards.iter().copied())).await })
+        // Where it holds nothing else, documents count that have no tag yet, too.
+        let has_others = !table.nodes[node].leftovers.is_empty() || owned(table, node) != *shards;
+        let clause = has_others.then(|| table.tags().clause(shards.iter().copied()));
+        Some(async move { client.count_documents(uid, clause.as_deref()).await })
     });
     join_all(counts).await.into_iter().filter_map(logged).sum()
+}
+
+/// The shards that a node owns.
+fn owned(table: &RoutingTable, node: NodeIndex) -> Vec<ShardId> {
+    (0..table.shards).filter(|&shard| owners(table, shard).any(|owner| owner == node)).collect()
 }
 
 /// For each shard one clean copy on a node that is up, by node. What has none is left out.

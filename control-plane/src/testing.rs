@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, OpenError};
+use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, StoreError};
 
 /// A cluster of three nodes that nobody will find, with `changes` to its configuration.
 pub fn config(changes: Value) -> Config {
@@ -36,6 +36,6 @@ pub fn store() -> Arc<dyn Store> {
 }
 
 /// Opens a cluster.
-pub async fn open(changes: Value, store: &Arc<dyn Store>) -> Result<Arc<Cluster>, OpenError> {
+pub async fn open(changes: Value, store: &Arc<dyn Store>) -> Result<Arc<Cluster>, StoreError> {
     Cluster::open(config(changes), store.clone()).await.map(Arc::new)
 }

@@ -64,6 +64,9 @@ pub struct RegisterWrite {
     pub kind: WriteKind,
     /// The epoch under which the write was routed.
     pub epoch: u64,
+    /// How many shards there were under it; 0 for as many as there are.
+    #[serde(default)]
+    pub shards: ShardId,
     /// Whether there is to be a task: a quorum of owners of every shard enqueued its part, or `error` says why the
     /// task fails. If not, missed owners are still recorded but no task is made and the answer is 204.
     pub acknowledged: bool,

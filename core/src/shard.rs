@@ -1,5 +1,7 @@
 //! Which shard a document belongs to.
 
+use std::collections::BTreeSet;
+
 use twox_hash::XxHash64;
 
 /// One of the S slots of the hash space.
@@ -12,6 +14,21 @@ pub type ShardId = u32;
 pub fn shard_of(id: &str, shards: ShardId) -> ShardId {
     let hash = XxHash64::oneshot(0, id.as_bytes());
     hash.checked_rem(u64::from(shards)).unwrap_or(0) as ShardId
+}
+
+/// Those of `to` shards in which documents of these of `from` shards may be: the hash of such a document leaves one rest
+/// for `from` and another for `to`, and the two are alike modulo their greatest common divisor.
+pub fn converted(shards: impl IntoIterator<Item = ShardId>, from: ShardId, to: ShardId) -> BTreeSet<ShardId> {
+    let shards: BTreeSet<ShardId> = shards.into_iter().collect();
+    let (mut common, mut rest) = (from, to);
+    while rest != 0 {
+        (common, rest) = (rest, common % rest);
+    }
+    if from == to || from == 0 || to == 0 {
+        return shards;
+    }
+    let classes: BTreeSet<ShardId> = shards.into_iter().map(|shard| shard % common).collect();
+    (0..to).filter(|shard| classes.contains(&(shard % common))).collect()
 }
 
 #[cfg(test)]

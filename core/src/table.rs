@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::shard::ShardId;
+use crate::tag::Tags;
 
 /// The place of a node in [`RoutingTable::nodes`].
 pub type NodeIndex = usize;
@@ -20,8 +21,11 @@ pub struct RoutingTable {
     pub version: u64,
     /// The version of the placement in this table; the fencing token of writes.
     pub epoch: u64,
-    /// How many slots the hash space has. Fixed for the life of a cluster.
+    /// How many slots the hash space has.
     pub shards: ShardId,
+    /// Which tags documents carry, where that is not simply the number of their shard: while the number of shards changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retagging: Option<Tags>,
     /// Every node of every group.
     pub nodes: Vec<Node>,
     /// The replica groups; each holds every shard.
@@ -236,6 +240,9 @@ impl RoutingTable {
         if self.shards == 0 {
             return Err(InvalidTable("it has no shards".into()));
         }
+        if self.retagging.is_some_and(|tags| tags.shards != self.shards || !tags.is_sound()) {
+            return Err(InvalidTable("its tags don't fit its shards".into()));
+        }
         if self.groups.is_empty() {
             return Err(InvalidTable("it has no groups".into()));
         }
@@ -260,6 +267,11 @@ impl RoutingTable {
             return Err(InvalidTable("a stale replica is on an unknown node".into()));
         }
         Ok(())
+    }
+
+    /// Which tags documents carry.
+    pub fn tags(&self) -> Tags {
+        self.retagging.unwrap_or(Tags::of(self.shards))
     }
 
     /// The nodes of one group that a read of `shard` may go to, in rendezvous order.
@@ -325,6 +337,7 @@ pub(crate) mod tests {
             version: 1,
             epoch: 1,
             shards,
+            retagging: None,
             nodes: (0..nodes * groups).map(node).collect(),
             groups: (0..groups).map(group).collect(),
             stale: Vec::new(),

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use miroir_core::error::{ApiError, ErrorType};
+use miroir_core::shard::ShardId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
@@ -12,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::openapi::Error;
 use super::reply::Refused;
-use crate::rebalance::{Change, NewNode, Status, change, plan, planned, status};
+use crate::rebalance::{Change, NewNode, Status, change, plan, planned, reshard_to, status, trust};
 
 /// What all changes take.
 #[derive(Deserialize, IntoParams)]
@@ -53,7 +54,11 @@ pub struct NodeUpdate {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TopologyUpdate {
     /// Copies of a shard inside a group.
-    replication_factor: usize,
+    #[serde(default)]
+    replication_factor: Option<usize>,
+    /// How many shards there are to be: a multiple of the present number, or a divisor of it.
+    #[serde(default)]
+    shards: Option<ShardId>,
 }
 
 /// A body of JSON, with an error in our shape if it is none.
@@ -154,6 +159,18 @@ pub async fn remove_node(
     make(&admin, &options, Change::Remove { id, force }).await
 }
 
+/// Takes a node's copies for the truth, of those shards of which all copies have missed writes. What only the others have is
+/// lost.
+#[utoipa::path(
+    post, path = "/_miroir/nodes/{id}/trust", tag = "topology", operation_id = "trustNode", params(("id", description = "The node.")),
+    responses((status = 200, body = Status), (status = 404, body = Error), (status = 409, body = Error)),
+    security(("adminKey" = []))
+)]
+pub async fn trust_node(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Status>, Refused> {
+    trust(&admin.cluster, &id).await.map_err(Refused)?;
+    Ok(Json(status(&admin.cluster).await?))
+}
+
 /// Puts another node in the place of one, dead or alive, which is removed when its shards are there.
 #[utoipa::path(
     post, path = "/_miroir/nodes/{id}/replace", tag = "topology", operation_id = "replaceNode", params(Options, ("id", description = "The node that goes.")),
@@ -198,7 +215,7 @@ pub async fn remove_group(
     make(&admin, &options, Change::RemoveGroup(id)).await
 }
 
-/// Changes the number of copies of each shard.
+/// Changes the number of copies of each shard, or the number of shards.
 #[utoipa::path(
     patch, path = "/_miroir/topology", tag = "topology", operation_id = "updateTopology", params(Options), request_body = TopologyUpdate,
     responses((status = 202, body = Status), (status = 400, body = Error), (status = 409, body = Error)),
@@ -207,9 +224,17 @@ pub async fn remove_group(
 pub async fn update_topology(
     State(admin): State<Admin>,
     Parameters(options): Parameters<Options>,
-    Body(TopologyUpdate { replication_factor }): Body<TopologyUpdate>,
+    Body(TopologyUpdate { replication_factor, shards }): Body<TopologyUpdate>,
 ) -> Result<Response, Refused> {
-    make(&admin, &options, Change::ReplicationFactor(replication_factor)).await
+    match (replication_factor, shards) {
+        (Some(copies), None) => make(&admin, &options, Change::ReplicationFactor(copies)).await,
+        (None, Some(shards)) => {
+            reshard_to(&admin.cluster, shards, options.dry_run).await.map_err(Refused)?;
+            let status_code = if options.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+            Ok((status_code, Json(status(&admin.cluster).await?)).into_response())
+        }
+        _ => Err(bad_request("Give either `replicationFactor` or `shards`.".to_owned())),
+    }
 }
 
 /// Places all shards anew and moves what is not where it should be: after a rebalance was canceled.

@@ -9,6 +9,8 @@ use metrics::{describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::Admin;
+use super::reply::Refused;
+use crate::rebalance::left;
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -29,6 +31,20 @@ fn recorder() -> &'static PrometheusHandle {
         describe_gauge!("miroir_node_up", "Whether the node answers and is in step with the cluster.");
         describe_gauge!("miroir_node_shards", "How many shards the node owns.");
         describe_gauge!("miroir_node_stale_shards", "For how many shards the node missed writes.");
+        describe_gauge!("miroir_rebalance_shards_left", "How many shards have still to be moved.");
+        describe_counter!("miroir_repairs_total", "Copies of shards to a node, by outcome.");
+        describe_counter!(
+            "miroir_copied_documents_total",
+            "Documents compared with those of a clean copy, and copied if they differ."
+        );
+        describe_counter!(
+            "miroir_copied_bytes_total",
+            "Bytes of documents sent to a node to make its copies clean."
+        );
+        describe_counter!(
+            "miroir_anti_entropy_findings_total",
+            "Differences between copies that a comparison has found."
+        );
         describe_gauge!("miroir_envoy_streams", "How many streams Envoys have open.");
         describe_gauge!(
             "miroir_envoy_streams_outdated",
@@ -49,7 +65,11 @@ fn recorder() -> &'static PrometheusHandle {
     get, path = "/metrics", tag = "cluster", operation_id = "getMetrics",
     responses((status = 200, body = String, content_type = "text/plain"))
 )]
-pub async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+pub async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Refused> {
+    let store = &admin.cluster.store;
+    let now = store.current_epoch().await?.unwrap_or_default();
+    let shards_left = store.rebalance().await?.map_or(0, |rebalance| left(&now, &rebalance.target));
+    gauge!("miroir_rebalance_shards_left").set(shards_left as f64);
     let table = admin.cluster.table();
     gauge!("miroir_epoch").set(table.epoch as f64);
     gauge!("miroir_table_version").set(table.version as f64);
@@ -68,5 +88,5 @@ pub async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 
     let recorder = recorder();
     recorder.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render())
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()))
 }

@@ -1,5 +1,6 @@
 //! The REST API for operators, on its own port.
 
+mod adopt;
 mod anti_entropy;
 mod auth;
 mod changes;
@@ -44,12 +45,15 @@ pub fn router(admin: Admin) -> Router {
         .route("/_miroir/nodes/{id}", patch(changes::update_node).delete(changes::remove_node))
         .route("/_miroir/nodes/{id}/drain", post(changes::drain_node))
         .route("/_miroir/nodes/{id}/replace", post(changes::replace_node))
+        .route("/_miroir/nodes/{id}/trust", post(changes::trust_node))
         .route("/_miroir/groups", post(changes::add_group))
         .route("/_miroir/groups/{id}", delete(changes::remove_group))
         .route("/_miroir/rebalance", get(rebalance::status).post(changes::rebalance))
         .route("/_miroir/rebalance/pause", post(rebalance::pause))
         .route("/_miroir/rebalance/resume", post(rebalance::resume))
         .route("/_miroir/rebalance/cancel", post(rebalance::cancel))
+        .route("/_miroir/indexes/adopt", post(adopt::all))
+        .route("/_miroir/indexes/{uid}/adopt", post(adopt::one))
         .route("/_miroir/anti-entropy", get(anti_entropy::report).post(anti_entropy::begin))
         .route("/_miroir/tasks/{uid}", get(tasks::task))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));

@@ -113,6 +113,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
     let missed = missed(&write.parts);
     let refused = Refused {
         took: accepted(&write.parts),
+        of: write.shards,
         missed: missed.iter().cloned().map(|(node, shards)| (node, shards.into_iter().collect())).collect(),
         differs: false,
     };
@@ -133,7 +134,7 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         .into_iter()
         // What a node missed doesn't matter to a task that fails anyway.
         .filter(|part| !fails || matches!(part.outcome, PartOutcome::Accepted(_)))
-        .map(|part| task_part(part, copies))
+        .map(|part| TaskPart { of: write.shards, ..task_part(part, copies) })
         .collect();
     let is_over = fails && parts.is_empty();
     let task = NewTask {
@@ -147,7 +148,8 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         ticket: write.ticket,
     };
     // What failed may have been routed in any way: it is not acknowledged.
-    let fence = (!fails).then(|| Fence { epoch: write.epoch, missed: missed.clone(), index });
+    let fence =
+        (!fails).then(|| Fence { epoch: write.epoch, of: write.shards, missed: missed.clone(), index });
     if fails {
         leave(&api.cluster, refused.clone()).await?;
     }

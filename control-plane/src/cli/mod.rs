@@ -44,12 +44,43 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Adopts indexes that the cluster's only node held before Miroir was.
+    ///
+    /// They are searched and written through Miroir from then on. Their documents get their tags in the background
+    /// (`miroir rebalance status --watch`); nodes that are added meanwhile get their shards when that is done.
+    #[command(arg_required_else_help = true)]
+    Adopt {
+        #[command(flatten)]
+        remote: Remote,
+        /// The index.
+        #[arg(value_name = "INDEX", required_unless_present = "all", conflicts_with = "all")]
+        uid: Option<String>,
+        /// All indexes that the node holds and the cluster does not know.
+        #[arg(long)]
+        all: bool,
+        /// Show what would be adopted, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Adds, drains, removes and replaces nodes.
     Node {
         #[command(flatten)]
         remote: Remote,
         #[command(subcommand)]
         command: NodeCommand,
+    },
+    /// Changes the number of shards: to a multiple of the present number, or to a divisor of it.
+    ///
+    /// Documents get other tags where they are. To fewer shards, those that become one are moved together before.
+    /// `miroir rebalance cancel` takes it back while it is under way; afterwards, the former number does.
+    Shards {
+        #[command(flatten)]
+        remote: Remote,
+        /// How many shards there are to be.
+        shards: u32,
+        /// Show whether it can be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Adds and removes replica groups, and changes the number of copies.
     Group {
@@ -98,7 +129,11 @@ impl Cli {
                 server::serve(config::load(&config, std::env::vars())?).await
             }
             Command::Status { remote } => operate::status(&remote).await,
+            Command::Adopt { remote, uid, dry_run, .. } => {
+                operate::adopt(&remote, uid.as_deref(), dry_run).await
+            }
             Command::Node { remote, command } => operate::node(&remote, command).await,
+            Command::Shards { remote, shards, dry_run } => operate::shards(&remote, shards, dry_run).await,
             Command::Group { remote, command } => operate::group(&remote, command).await,
             Command::Rebalance { remote, command } => operate::rebalance(&remote, command).await,
         }

@@ -98,6 +98,14 @@ pub enum NodeCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Takes a node's copies for the truth, of those shards of which all copies have missed writes.
+    ///
+    /// For when the only up-to-date copy is lost for good. What only the other copies have is lost, too: they are repaired
+    /// from this node.
+    Trust {
+        /// The node.
+        id: String,
+    },
     /// Changes a node's share of the shards, or where it is.
     Update {
         /// The node.
@@ -234,6 +242,26 @@ pub async fn status(remote: &Remote) -> anyhow::Result<()> {
     show::cluster(&topology, &rebalance, remote.json)
 }
 
+/// Adopts one index, or all.
+///
+/// # Errors
+/// What the control plane says.
+pub async fn adopt(remote: &Remote, uid: Option<&str>, dry_run: bool) -> anyhow::Result<()> {
+    let path = uid.map_or_else(|| "/indexes/adopt".to_owned(), |uid| format!("/indexes/{uid}/adopt"));
+    let query = if dry_run { "?dryRun=true" } else { "" };
+    let found = remote.call(Method::POST, &format!("/_miroir{path}{query}"), None).await?;
+    show::adopted(&found, remote.json, dry_run);
+    Ok(())
+}
+
+/// Changes the number of shards.
+///
+/// # Errors
+/// What the control plane says.
+pub async fn shards(remote: &Remote, shards: u32, dry_run: bool) -> anyhow::Result<()> {
+    remote.change(Method::PATCH, "/topology", Some(&json!({"shards": shards})), dry_run.into()).await
+}
+
 /// Runs a command about nodes.
 ///
 /// # Errors
@@ -252,6 +280,9 @@ pub async fn node(remote: &Remote, command: NodeCommand) -> anyhow::Result<()> {
         NodeCommand::Replace { old, node, dry_run } => {
             let path = format!("/nodes/{old}/replace");
             remote.change(Method::POST, &path, Some(&node.body(None)), dry_run.into()).await
+        }
+        NodeCommand::Trust { id } => {
+            remote.change(Method::POST, &format!("/nodes/{id}/trust"), None, Options::default()).await
         }
         NodeCommand::Update { id, weight, to_url, dry_run } => {
             let body = json!({"weight": weight, "url": to_url});

@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::rebalance::{MoveState, State, Status};
+use crate::rebalance::{MoveState, ReshardStatus, State, Status};
 
 /// Prints a line. Whoever reads may have seen enough: that is no error.
 macro_rules! say {
@@ -61,6 +61,25 @@ pub fn cluster(topology: &Value, status: &Value, json: bool) -> anyhow::Result<(
     rebalance(status, false, false)
 }
 
+/// Prints which indexes are adopted, or would be.
+pub fn adopted(found: &Value, json: bool, planned: bool) {
+    if json {
+        say!("{found}");
+        return;
+    }
+    let uids: Vec<&str> =
+        found["indexUids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let node = text(&found["node"]);
+    match (uids.is_empty(), planned) {
+        (true, _) => say!("node {node} holds no index that the cluster does not know"),
+        (false, true) => say!("would adopt from node {node}: {}; nothing was done", uids.join(", ")),
+        (false, false) => say!(
+            "adopting from node {node}: {}; `miroir rebalance status --watch` shows how far it is",
+            uids.join(", ")
+        ),
+    }
+}
+
 /// Prints how far a rebalance is, or what one would move.
 ///
 /// # Errors
@@ -79,6 +98,14 @@ pub fn rebalance(status: &Value, json: bool, planned: bool) -> anyhow::Result<()
         );
     } else {
         say!("{}", summary(&status));
+    }
+    if !status.adoptions.is_empty() {
+        let mut adoptions = table(["index being adopted", "documents tagged"]);
+        for adoption in &status.adoptions {
+            let (done, total) = (HumanCount(adoption.documents_done), HumanCount(adoption.documents_total));
+            adoptions.add_row([adoption.index_uid.clone(), format!("{done} of {total}")]);
+        }
+        say!("{adoptions}");
     }
     if !status.moves.is_empty() {
         let mut moves = table(["shard", "group", "from", "to", "state"]);
@@ -159,12 +186,21 @@ pub async fn watch(ask: impl AsyncFn() -> anyhow::Result<Value>) -> anyhow::Resu
 
 /// Whether nothing is left to be done.
 pub fn is_done(status: &Value) -> bool {
-    status["state"] == "idle" && status["repairs"].as_array().is_none_or(Vec::is_empty)
+    let is_empty = |list: &str| status[list].as_array().is_none_or(Vec::is_empty);
+    status["state"] == "idle" && is_empty("repairs") && is_empty("adoptions")
 }
 
 fn summary(status: &Status) -> String {
     let count = |state| status.moves.iter().filter(|step| step.state == state).count();
     let what = match status.state {
+        State::Idle | State::Running if !status.adoptions.is_empty() => {
+            let done: u64 = status.adoptions.iter().map(|adoption| adoption.documents_done).sum();
+            format!(
+                "{} index(es) being adopted, {} documents tagged",
+                status.adoptions.len(),
+                HumanCount(done)
+            )
+        }
         State::Idle if status.repairs.is_empty() => "everything is where it belongs".to_owned(),
         State::Idle => "every shard is where it belongs; replicas are repaired".to_owned(),
         State::Paused => format!("paused with {} shard(s) to move", status.moves.len()),
@@ -178,6 +214,14 @@ fn summary(status: &Status) -> String {
             count(MoveState::Blocked),
             count(MoveState::Cleanup),
         ),
+    };
+    let what = match &status.resharding {
+        Some(ReshardStatus { from, to, documents_done, documents_total }) => format!(
+            "{what}; from {from} to {to} shards: {} of {} documents tagged anew",
+            HumanCount(*documents_done),
+            HumanCount(*documents_total)
+        ),
+        None => what,
     };
     match &status.reason {
         Some(reason) => format!("epoch {}: {what} ({reason})", status.epoch),

@@ -8,7 +8,8 @@ use url::Url;
 use super::{Config, ConfigError, NodeConfig};
 
 /// Beyond this a routing table is too large to be pushed with every change.
-const MAX_SHARDS: u32 = 4096;
+/// The most shards that a cluster may have.
+pub const MAX_SHARDS: u32 = 4096;
 
 /// Checks all values; the first that is wrong is reported.
 pub fn check(config: &Config) -> Result<(), ConfigError> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use miroir_core::table::{Policy, UnavailableShard};
 use serde::Deserialize;
 
-pub use check::check_node;
+pub use check::{MAX_SHARDS, check_node};
 pub use load::load;
 
 /// What `miroir serve` is configured to do. See `docs/configuration.md` for each key.

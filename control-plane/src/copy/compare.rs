@@ -138,7 +138,8 @@ impl Comparison<'_> {
         let ids = {
             let _pass = self.context.gates.pass_for_copy(uid).await;
             self.context.check_current(self.index, &[replica]).await?;
-            replica.client.ids_of_shards(uid, primary_key, [shard]).await.map_err(failed)?
+            let clause = self.context.tags.clause([shard]);
+            replica.client.ids_where(uid, primary_key, &clause).await.map_err(failed)?
         };
         let mut buckets = [0; BUCKETS];
         let mut size = ChunkSize::new(self.context.limits);

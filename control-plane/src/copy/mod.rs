@@ -13,21 +13,26 @@ mod compare;
 mod document;
 mod pace;
 mod progress;
+mod retag;
 mod scan;
 mod settle;
 mod strays;
 mod sync;
+mod tags;
 
 pub use chunk::ChunkLimits;
 pub use compare::{Difference, SomeIds, compare};
 pub use document::same;
 pub use pace::Pace;
 pub use progress::{Progress, ProgressNow};
+pub use retag::tag_all;
 pub use scan::{NodeScan, scan};
 pub use strays::{Misplaced, Owners, Rehomed, delete_misplaced, rehome};
 pub use sync::sync;
 
 use std::time::Duration;
+
+use miroir_core::tag::Tags;
 
 use crate::indexes::Gates;
 use crate::node_client::{NodeClient, NodeError};
@@ -40,6 +45,8 @@ pub struct Context<'c> {
     pub store: &'c dyn Store,
     /// Knows the writes that are under way.
     pub gates: &'c Gates,
+    /// Which tags documents carry.
+    pub tags: Tags,
     /// How fast all copies together may be.
     pub pace: &'c Pace,
     /// How much is handled at once.
@@ -115,7 +122,7 @@ pub enum CopyError {
 
 impl Replica {
     /// What went wrong here.
-    fn failed(&self, error: NodeError) -> CopyError {
+    pub fn failed(&self, error: NodeError) -> CopyError {
         CopyError::Node { node: self.node.clone(), error }
     }
 }
@@ -138,7 +145,8 @@ mod tests {
         let nothing = &const { std::collections::BTreeSet::new() };
         can_be_spawned(sync(context, index, &[], node, node, progress));
         can_be_spawned(compare(context, index, 0, replicas, 0));
-        can_be_spawned(scan(context, index, node, 0, nothing));
+        can_be_spawned(scan(context, index, node, nothing));
+        can_be_spawned(tag_all(context, index, node, progress));
         can_be_spawned(rehome(context, index, node, &[], owners));
         can_be_spawned(delete_misplaced(context, index, node, 0, &owners[0]));
     }

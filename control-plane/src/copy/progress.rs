@@ -31,7 +31,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn expect(&self, documents: usize) {
+    /// So many documents more are to be looked at.
+    pub fn expect(&self, documents: usize) {
         self.documents.fetch_add(documents as u64, Relaxed);
     }
 

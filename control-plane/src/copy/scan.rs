@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_core::shard::{ShardId, shard_of};
+use miroir_core::shard::ShardId;
 use miroir_core::tag::{TAG_FIELD, filter_clause};
 
 use super::{Context, CopiedIndex, CopyError, Replica};
@@ -27,8 +27,8 @@ impl NodeScan {
     }
 }
 
-/// Looks at the tags of all documents of an index on a node that may hold these of `shards` shards: those that it owns, and
-/// those that it is about to own or has not been cleared of yet.
+/// Looks at the tags of all documents of an index on a node that may hold these shards: those that it owns, and those that it
+/// is about to own or has not been cleared of yet. A tag is right if a document would be written with it now.
 ///
 /// # Errors
 /// [`CopyError::IndexChanged`] if the uid comes to name another index, else why it could not be looked at.
@@ -36,7 +36,6 @@ pub async fn scan(
     context: Context<'_>,
     index: &CopiedIndex,
     node: &Replica,
-    shards: ShardId,
     may_hold: &BTreeSet<ShardId>,
 ) -> Result<NodeScan, CopyError> {
     let CopiedIndex { uid, primary_key, .. } = index;
@@ -47,14 +46,17 @@ pub async fn scan(
         ids.map_err(|error| node.failed(error))
     };
     let untagged = list(format!("{TAG_FIELD} NOT EXISTS")).await?;
-    let no_shard_s = format!("{TAG_FIELD} EXISTS AND NOT {}", filter_clause(0..shards));
+    let tags = context.tags;
+    let no_shard_s = format!("{TAG_FIELD} EXISTS AND NOT {}", filter_clause(0..tags.found));
     let mut mistagged: BTreeSet<String> = list(no_shard_s).await?.into_iter().collect();
     let mut misplaced = BTreeMap::new();
-    for shard in 0..shards {
-        let mut ids = list(filter_clause([shard])).await?;
-        mistagged.extend(ids.extract_if(.., |id| shard_of(id, shards) != shard));
-        if !ids.is_empty() && !may_hold.contains(&shard) {
-            misplaced.insert(shard, ids.len() as u64);
+    for shard in 0..tags.shards {
+        for tag in tags.of_shard(shard) {
+            let mut ids = list(filter_clause([tag])).await?;
+            mistagged.extend(ids.extract_if(.., |id| tags.of_document(id) != tag));
+            if !ids.is_empty() && !may_hold.contains(&shard) {
+                *misplaced.entry(shard).or_default() += ids.len() as u64;
+            }
         }
     }
     let mistagged = mistagged.into_iter().collect();

@@ -11,6 +11,8 @@ use crate::reconcile::drain;
 
 /// How long clients' writes may be kept waiting for those that are under way, before the gate is let go again.
 const HOLD_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried to find the index without writes.
+const TRIES: usize = 5;
 
 impl Context<'_> {
     /// Waits until all writes that began before are on the nodes, and done there.
@@ -31,6 +33,17 @@ impl Context<'_> {
         self.check_current(index, nodes).await?;
         drain_all(nodes).await?;
         Ok(Some(held))
+    }
+
+    /// The same, tried several times.
+    pub(super) async fn hold(&self, index: &CopiedIndex, nodes: &[&Replica]) -> Result<Closed, CopyError> {
+        for _ in 0..TRIES {
+            self.settle(index, nodes).await?;
+            if let Some(held) = self.hold_still(index, nodes).await? {
+                return Ok(held);
+            }
+        }
+        Err(CopyError::WritesUnderWay(index.uid.clone()))
     }
 
     /// Checks that the uid names the index on all these nodes. Only while a pass of its gate is held, or the gate itself,

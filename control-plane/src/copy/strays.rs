@@ -10,18 +10,17 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use miroir_core::shard::{ShardId, shard_of};
 use miroir_core::tag::{TAG_FIELD, encode};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::chunk::ChunkSize;
 use super::settle::enqueue;
+use super::tags::{change_of_tag, tag_of, with_tag};
 use super::{Context, CopiedIndex, CopyError, Replica};
 use crate::indexes::{Closed, CopyPass};
 use crate::node_client::{Document, NodeError};
 
 const TASK_PATIENCE: Duration = Duration::from_secs(600);
-/// How often it is tried to find the index without writes.
-const TRIES: usize = 5;
 /// Clients' writes wait while so many documents are dealt with.
 const AT_ONCE: usize = 500;
 
@@ -73,7 +72,7 @@ pub async fn rehome(
             .collect();
         nodes.insert(&node.node, node);
         let nodes: Vec<&Replica> = nodes.into_values().collect();
-        let held = hold(context, index, &nodes).await?;
+        let held = context.hold(index, &nodes).await?;
         strays.held = Some(Arc::new((context.gates.pass_while_held(&index.uid, &held), held)));
         let bytes = strays.rehome_chunk(chunk, &shards).await?;
         strays.held = None;
@@ -82,16 +81,6 @@ pub async fn rehome(
         rest = others;
     }
     Ok(strays.done)
-}
-
-async fn hold(context: Context<'_>, index: &CopiedIndex, nodes: &[&Replica]) -> Result<Closed, CopyError> {
-    for _ in 0..TRIES {
-        context.settle(index, nodes).await?;
-        if let Some(held) = context.hold_still(index, nodes).await? {
-            return Ok(held);
-        }
-    }
-    Err(CopyError::WritesUnderWay(index.uid.clone()))
 }
 
 struct Strays<'s> {
@@ -261,7 +250,8 @@ pub async fn delete_misplaced(
     let pass = context.gates.pass_for_copy(&index.uid).await;
     context.check_current(index, &nodes).await?;
     let list = async |node: &Replica| {
-        let ids = node.client.ids_of_shards(&index.uid, &index.primary_key, [shard]).await;
+        let clause = context.tags.clause([shard]);
+        let ids = node.client.ids_where(&index.uid, &index.primary_key, &clause).await;
         ids.map_err(|error| node.failed(error))
     };
     let ids = list(node).await?;
@@ -287,64 +277,4 @@ pub async fn delete_misplaced(
         misplaced.deleted += chunk.len() as u64;
     }
     Ok(misplaced)
-}
-
-type Members = IndexMap<String, Box<RawValue>>;
-
-fn tag_of(document: &RawValue) -> Option<String> {
-    let members: Members = serde_json::from_str(document.get()).ok()?;
-    serde_json::from_str(members.get(TAG_FIELD)?.get()).ok()
-}
-
-fn with_tag(document: &RawValue, shard: ShardId) -> serde_json::Result<Box<RawValue>> {
-    let mut members: Members = serde_json::from_str(document.get())?;
-    members.insert(TAG_FIELD.to_owned(), to_raw_value(&encode(shard))?);
-    to_raw_value(&members)
-}
-
-/// What changes nothing of a document but its tag. A field that holds the id deep inside is replaced as a whole, so it is
-/// given as a whole.
-fn change_of_tag(
-    document: &RawValue,
-    primary_key: &str,
-    shard: ShardId,
-) -> serde_json::Result<Box<RawValue>> {
-    let mut members: Members = serde_json::from_str(document.get())?;
-    let leads_to_id = |field: &str| {
-        primary_key.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    members.retain(|field, _| leads_to_id(field));
-    members.insert(TAG_FIELD.to_owned(), to_raw_value(&encode(shard))?);
-    to_raw_value(&members)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn raw(text: &str) -> Box<RawValue> {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_document_gets_its_tag_and_stays_as_it_is() {
-        let document = raw(r#"{"id":7,"_miroir_shard":"⸀","n":1.50}"#);
-        assert_eq!(tag_of(&document).unwrap(), "⸀");
-        assert_eq!(with_tag(&document, 1).unwrap().get(), r#"{"id":7,"_miroir_shard":"⸁","n":1.50}"#);
-        assert_eq!(tag_of(&raw(r#"{"id":7}"#)), None);
-        assert_eq!(tag_of(&raw(r#"{"id":7,"_miroir_shard":["⸀"]}"#)), None);
-    }
-
-    #[test]
-    fn a_change_of_the_tag_names_the_document_alone() {
-        let change = |document: &str, primary_key: &str| {
-            change_of_tag(&raw(document), primary_key, 1).unwrap().get().to_owned()
-        };
-        assert_eq!(change(r#"{"n":1,"id":7}"#, "id"), r#"{"id":7,"_miroir_shard":"⸁"}"#);
-        assert_eq!(
-            change(r#"{"a":{"b":7,"c":1},"ab":1,"d":2}"#, "a.b"),
-            r#"{"a":{"b":7,"c":1},"_miroir_shard":"⸁"}"#
-        );
-        assert_eq!(change(r#"{"a.b":7,"b":1}"#, "a.b"), r#"{"a.b":7,"_miroir_shard":"⸁"}"#);
-    }
 }

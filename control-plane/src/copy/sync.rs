@@ -100,7 +100,8 @@ impl Copy<'_> {
         self.context.check_current(self.index, &[self.source, self.target]).await?;
         let list = async |node: &Replica| {
             let CopiedIndex { uid, primary_key, .. } = self.index;
-            let ids = node.client.ids_of_shards(uid, primary_key, shards.iter().copied()).await;
+            let clause = self.context.tags.clause(shards.iter().copied());
+            let ids = node.client.ids_where(uid, primary_key, &clause).await;
             ids.map_err(|error| node.failed(error))
         };
         let (source, target) = tokio::try_join!(list(self.source), list(self.target))?;

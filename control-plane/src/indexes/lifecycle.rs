@@ -88,9 +88,8 @@ pub async fn update(
         _ => set_primary_key(cluster, named, primary_key).await?,
     };
     let change = IndexChange {
-        updated_at: OffsetDateTime::now_utc(),
         primary_key: primary_key.filter(|_| changes).map(str::to_owned),
-        settings: None,
+        ..IndexChange::at(OffsetDateTime::now_utc())
     };
     cluster.store.update_index(named, change).await?;
     Ok(register(cluster, uid, kind::INDEX_UPDATE, details, parts, None).await?)
@@ -145,9 +144,8 @@ pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<Option<Inde
         Some(_) => {
             let parts = set_primary_key(cluster, &write.index, primary_key).await?;
             let change = IndexChange {
-                updated_at: OffsetDateTime::now_utc(),
                 primary_key: primary_key.map(str::to_owned),
-                settings: None,
+                ..IndexChange::at(OffsetDateTime::now_utc())
             };
             cluster.store.update_index(&write.index, change).await?;
             parts
@@ -179,6 +177,7 @@ pub(super) async fn create_everywhere(
         settings: Value::Null,
         settings_version: 0,
         generation: generation(now),
+        adopting: false,
     };
     cluster.store.save_index(&index).await?;
     let parts =

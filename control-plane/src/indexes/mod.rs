@@ -4,6 +4,7 @@
 //! (documents above all) in the order in which clients were answered. A node that a change can't reach is brought
 //! in step before it is read again, see [`reconcile`](crate::reconcile).
 
+mod adopt;
 pub mod drift;
 pub mod fields;
 mod gates;
@@ -13,6 +14,9 @@ mod names;
 mod nodes;
 pub mod settings;
 
+pub use adopt::{
+    Adoption, Adoptions, Found, adopt, adoptions, find as find_adoptable, run as finish_adoptions,
+};
 pub use gates::{Closed, CopyPass, Gates};
 pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;

@@ -9,7 +9,6 @@ use miroir_core::error::{ApiError, no_quorum};
 use miroir_core::rebalance::is_stale;
 use miroir_core::settings::node_settings;
 use miroir_core::shard::ShardId;
-use miroir_core::table::NodeIndex;
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
@@ -133,6 +132,10 @@ pub async fn bring_in_step(
     client: &NodeClient,
     index: &IndexRecord,
 ) -> Result<(), NodeError> {
+    // Until it is adopted, its settings are the business of the adoption, which may take the node long.
+    if index.adopting {
+        return Ok(());
+    }
     let uid = index.uid.as_str();
     let held = match client.index(uid).await? {
         Some(held) => held,
@@ -174,14 +177,12 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeE
     if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
         return Ok(());
     }
-    let table = cluster.table();
-    let owns = |owners: &[NodeIndex]| owners.iter().any(|&owner| table.nodes[owner].id == node);
-    let owned = table.groups.iter().flat_map(|group| (0..).zip(&group.owners));
-    let shards: Vec<ShardId> = owned.filter(|(_, owners)| owns(owners)).map(|(shard, _)| shard).collect();
+    let epoch = cluster.store.current_epoch().await?.unwrap_or_default();
+    let shards: Vec<ShardId> = epoch.owned_by(node).into_iter().collect();
     let stale = cluster.store.stale_replicas().await?;
     if !shards.iter().all(|shard| is_stale(&stale, node, *shard)) {
         error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
-        cluster.store.mark_lost(node, &shards).await?;
+        cluster.store.mark_lost(node, &shards, epoch.shards()).await?;
         take_down(cluster, node).await;
         return Err(NodeError::OutOfStep(node.to_owned()));
     }
@@ -193,7 +194,7 @@ async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeE
 }
 
 /// The change that a node needs to hold the settings wanted. What it has beside them is a newer Meilisearch's.
-fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
+pub(super) fn difference(held: &Value, wanted: &Value) -> Map<String, Value> {
     let wanted = wanted.as_object().into_iter().flatten();
     let mut difference: Map<String, Value> = wanted
         .filter(|(name, value)| !holds(held.get(name.as_str()), value))

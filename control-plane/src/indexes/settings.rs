@@ -292,9 +292,8 @@ pub async fn commit(cluster: &Cluster, uid: &str, task: &TaskRecord) -> anyhow::
     let agreed = most_common(held).context("no node's settings could be read back")?;
     let values = UserValues::of(&index.settings).after(&task.details);
     let change = IndexChange {
-        updated_at: OffsetDateTime::now_utc(),
-        primary_key: None,
         settings: Some(user_settings(&agreed, &values)),
+        ..IndexChange::at(OffsetDateTime::now_utc())
     };
     cluster.store.update_index(uid, change).await?;
     converge(cluster, uid, Some(task.uid)).await?;

@@ -40,19 +40,6 @@ pub struct Documents {
 }
 
 impl NodeClient {
-    /// The ids of all documents of these shards, by their tags, at one moment.
-    ///
-    /// # Errors
-    /// [`NodeError`] if they could not be read.
-    pub async fn ids_of_shards(
-        &self,
-        uid: &str,
-        primary_key: &str,
-        shards: impl IntoIterator<Item = ShardId>,
-    ) -> Result<Vec<String>, NodeError> {
-        self.ids_where(uid, primary_key, &filter_clause(shards)).await
-    }
-
     /// The ids of all documents that match a filter, at one moment.
     ///
     /// # Errors
@@ -206,7 +193,7 @@ impl NodeClient {
         // Not by facets: how many values of a facet are counted is a setting of the index.
         let shards: Vec<ShardId> = shards.into_iter().collect();
         let counts = stream::iter(shards).map(|shard| async move {
-            let count = self.count_documents(uid, &filter_clause([shard])).await?;
+            let count = self.count_documents(uid, Some(&filter_clause([shard]))).await?;
             Ok::<_, NodeError>((shard, count))
         });
         let counts: BTreeMap<_, _> = counts.buffer_unordered(COUNTS_AT_ONCE).try_collect().await?;
@@ -218,7 +205,7 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`] if they could not be counted.
     pub async fn count_untagged(&self, uid: &str) -> Result<u64, NodeError> {
-        self.count_documents(uid, &format!("{TAG_FIELD} NOT EXISTS")).await
+        self.count_documents(uid, Some(&format!("{TAG_FIELD} NOT EXISTS"))).await
     }
 
     async fn fetch(&self, uid: &str, body: &Value) -> Result<Bytes, NodeError> {

@@ -15,7 +15,7 @@ use super::target::{difference, target};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::node_client::{NodeClient, NodeError};
-use crate::store::{NodeRecord, RebalanceRecord, StoreError, Topology};
+use crate::store::{NodeRecord, RebalanceRecord, Resharding, StoreError, Topology};
 
 /// How long a node that is added may take to say that it is there.
 const PROBE: Duration = Duration::from_secs(5);
@@ -91,8 +91,8 @@ impl Plan {
 /// # Errors
 /// If it is one that can't be made, with what to do instead.
 pub async fn plan(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeError> {
-    let before = cluster.members().topology(cluster.config.shards);
     let now = cluster.store.current_epoch().await.map_err(internal)?.unwrap_or_default();
+    let before = cluster.members().topology(now.shards());
     let topology = changed(before, change)?;
     check(&topology)?;
     if let Change::Remove { id, force } = change {
@@ -112,8 +112,10 @@ pub async fn change(cluster: &Cluster, change: &Change) -> Result<Plan, ChangeEr
     for node in added(change) {
         check_node(cluster, node).await?;
     }
+    let before = cluster.store.rebalance().await.map_err(internal)?;
     let rebalance = RebalanceRecord {
         target: plan.target.clone(),
+        resharding: before.and_then(|before| before.resharding),
         is_paused: false,
         is_canceled: false,
         shards: plan.shards(),
@@ -154,7 +156,15 @@ pub async fn cancel(cluster: &Cluster) -> Result<(), StoreError> {
         let members = cluster.members().clients.keys().cloned().collect();
         let target = rolled_back(&now, &members);
         let shards = difference(&now.owners, &target);
-        let canceled = RebalanceRecord { target, shards, is_canceled: true, is_paused: false, ..rebalance };
+        let back = |resharding: Resharding| Resharding { to: resharding.from, ..resharding };
+        let canceled = RebalanceRecord {
+            target,
+            shards,
+            is_canceled: true,
+            is_paused: false,
+            resharding: rebalance.resharding.map(back),
+            since: rebalance.since,
+        };
         cluster.store.save_rebalance(&canceled).await?;
     }
     cluster.rebalance.work().begin_anew();
@@ -319,7 +329,7 @@ fn check(topology: &Topology) -> Result<(), ChangeError> {
 
 /// A node goes when it holds nothing that is needed.
 async fn check_removal(cluster: &Cluster, now: &Epoch, id: &str, force: bool) -> Result<(), ChangeError> {
-    let owned: Vec<ShardId> = (0..now.shards()).filter(|shard| now.owns(id, *shard)).collect();
+    let owned = now.owned_by(id);
     if owned.is_empty() {
         return Ok(());
     }
@@ -446,8 +456,8 @@ mod tests {
         let removal = Change::Remove { id: "a".into(), force: true };
         plan(&cluster, &removal).await.unwrap();
         let owned: Vec<ShardId> = (0..8).collect();
-        cluster.store.mark_stale("b", &owned).await.unwrap();
-        cluster.store.mark_stale("c", &owned).await.unwrap();
+        cluster.store.mark_stale("b", &owned, 0).await.unwrap();
+        cluster.store.mark_stale("c", &owned, 0).await.unwrap();
         assert_eq!(plan(&cluster, &removal).await.unwrap_err().code, "miroir_last_copy");
     }
 

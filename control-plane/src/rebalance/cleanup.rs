@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use miroir_core::shard::ShardId;
-use miroir_core::tag::filter_clause;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
@@ -24,9 +23,10 @@ pub async fn begin(
     client: &NodeClient,
     shards: &BTreeSet<ShardId>,
 ) -> Result<Vec<u64>, NodeError> {
+    let clause = cluster.table().tags().clause(shards.iter().copied());
     let mut tasks = Vec::new();
     for uid in cluster.store.indexes().await?.into_keys() {
-        match client.delete_documents_where(&uid, &filter_clause(shards.iter().copied())).await {
+        match client.delete_documents_where(&uid, &clause).await {
             Ok(task) => tasks.push(task),
             Err(error) if error.code() == Some("index_not_found") => {}
             Err(error) => return Err(error),
@@ -69,9 +69,9 @@ async fn deleted(
             done => drop(done?),
         }
     }
-    let clause = filter_clause(shards.iter().copied());
+    let clause = cluster.table().tags().clause(shards.iter().copied());
     for uid in cluster.store.indexes().await?.into_keys() {
-        match client.count_documents(&uid, &clause).await {
+        match client.count_documents(&uid, Some(&clause)).await {
             Ok(0) => {}
             Ok(_) => return Ok(false),
             Err(error) if error.code() == Some("index_not_found") => {}

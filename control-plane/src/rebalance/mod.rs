@@ -11,22 +11,26 @@ mod fence;
 mod notices;
 mod progress;
 mod repair;
+mod reshard;
 mod round;
 mod target;
+mod trust;
 mod witness;
 
 pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
-pub use progress::{Move, MoveState, Repair, State, Status, planned, status};
+pub use progress::{Move, MoveState, Repair, State, Status, left, planned, status};
+pub use reshard::{ReshardStatus, reshard_to};
 pub use round::run;
+pub use trust::trust;
 pub use witness::remember;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 
 use crate::cluster::Cluster;
-use crate::copy::{ChunkLimits, Context, Pace};
+use crate::copy::{ChunkLimits, Context, Pace, Progress};
 use progress::Work;
 
 /// What the control plane knows of the rebalance beside the store.
@@ -38,6 +42,8 @@ pub struct Rebalance {
     wake: Notify,
     pace: Pace,
     work: Mutex<Work>,
+    /// How far documents have got other tags.
+    tagging: Mutex<Option<Arc<Progress>>>,
 }
 
 impl Rebalance {
@@ -48,6 +54,7 @@ impl Rebalance {
             wake: Notify::new(),
             pace: Pace::new(documents_per_second),
             work: Mutex::default(),
+            tagging: Mutex::default(),
         }
     }
 
@@ -56,15 +63,25 @@ impl Rebalance {
         self.wake.notify_one();
     }
 
+    /// While this is held, neither the topology changes nor does an epoch begin.
+    pub async fn hold(&self) -> AsyncMutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// What all copies share.
     pub fn copying<'c>(&'c self, cluster: &'c Cluster) -> Context<'c> {
         Context {
             store: &*cluster.store,
             gates: &cluster.gates,
+            tags: cluster.table().tags(),
             pace: &self.pace,
             limits: ChunkLimits::default(),
             write_patience: Duration::from_millis(cluster.config.rebalance.write_patience_ms),
         }
+    }
+
+    fn tagging(&self) -> MutexGuard<'_, Option<Arc<Progress>>> {
+        self.tagging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

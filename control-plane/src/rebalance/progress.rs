@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use miroir_core::rebalance::{Epoch, Owners, Stale};
 use miroir_core::shard::ShardId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::changes::Plan;
+use super::reshard::ReshardStatus;
 use super::target::difference;
 use crate::cluster::Cluster;
 use crate::copy::Progress;
+use crate::indexes::{Adoption, adoptions};
 use crate::stats;
 use crate::store::StoreError;
 
@@ -25,6 +28,8 @@ pub struct Work {
     pub failed: BTreeMap<String, Failure>,
     done: Counts,
     since: Option<Instant>,
+    /// When the last one ended, while none runs.
+    until: Option<Instant>,
     /// Why no step could be taken.
     pub blocked: Option<String>,
 }
@@ -61,12 +66,13 @@ impl Work {
     /// Counts from here.
     pub fn begin_anew(&mut self) {
         self.done = Counts::default();
-        self.since = None;
+        (self.since, self.until) = (None, None);
     }
 
     /// A repair begins.
     pub fn begin(&mut self, target: String, running: Running) {
         self.since.get_or_insert_with(Instant::now);
+        self.until = None;
         self.running.insert(target, running);
     }
 
@@ -76,7 +82,13 @@ impl Work {
             let now = running.progress.now();
             self.done.documents += now.documents_done;
             self.done.bytes += now.bytes_done;
+            counter!("miroir_copied_documents_total", "node" => target.to_owned())
+                .increment(now.documents_done);
+            counter!("miroir_copied_bytes_total", "node" => target.to_owned()).increment(now.bytes_done);
         }
+        let outcome = if error.is_none() { "done" } else { "failed" };
+        counter!("miroir_repairs_total", "node" => target.to_owned(), "outcome" => outcome).increment(1);
+        self.until = self.running.is_empty().then(Instant::now);
         match error {
             None => drop(self.failed.remove(target)),
             Some(reason) => {
@@ -100,6 +112,12 @@ pub struct Status {
     /// Why it can't go on, if it can't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The indexes that are being adopted; nothing is moved before that is done.
+    #[serde(default)]
+    pub adoptions: Vec<Adoption>,
+    /// The change of the number of shards that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resharding: Option<ReshardStatus>,
     /// The shards that are still to be moved.
     pub moves: Vec<Move>,
     /// The nodes whose replicas have missed writes.
@@ -201,14 +219,24 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     let target = record.as_ref().map_or(&now.owners, |record| &record.target);
     let up = cluster.up().await;
     let moves = moves(&now, target, &stale, &up, cluster);
-    let left = difference(&now.owners, target) + now.joining.values().flatten().count();
-    let is_done = moves.is_empty() && left == 0;
+    let left = left(&now, target);
+    let resharding = record.as_ref().and_then(|record| record.resharding).map(|resharding| {
+        let tagging = cluster.rebalance.tagging().as_ref().map(|progress| progress.now()).unwrap_or_default();
+        ReshardStatus {
+            from: resharding.from,
+            to: resharding.to,
+            documents_done: tagging.documents_done,
+            documents_total: tagging.documents,
+        }
+    });
+    let is_done = moves.is_empty() && left == 0 && resharding.is_none();
     let state = match &record {
         Some(record) if record.is_paused && !is_done => State::Paused,
         Some(record) if record.is_canceled && !is_done => State::Canceling,
         _ if is_done => State::Idle,
         _ => State::Running,
     };
+    let adoptions = adoptions(cluster).await?;
     let to_copy = copies(&moves);
     let per_shard = match to_copy {
         0 => 0.0,
@@ -221,7 +249,8 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
     });
     let under_way: u64 = work.running.values().map(|running| running.progress.now().documents_done).sum();
     let documents_left = ((per_shard * to_copy as f64) as u64).saturating_sub(under_way);
-    let seconds = work.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+    let until = work.until.unwrap_or_else(Instant::now);
+    let seconds = work.since.map_or(0.0, |since| until.duration_since(since).as_secs_f64());
     let documents_per_second = if seconds > 0.0 { documents_done as f64 / seconds } else { 0.0 };
     let seconds_left =
         (documents_per_second > 0.0).then(|| (documents_left as f64 / documents_per_second).ceil() as u64);
@@ -230,6 +259,8 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         state,
         epoch: now.epoch,
         reason: work.blocked.clone(),
+        adoptions,
+        resharding,
         repairs: repairs(&now, &stale, &up, &work.running, &work.failed),
         moves,
         shards_total,
@@ -240,6 +271,11 @@ pub async fn status(cluster: &Cluster) -> Result<Status, StoreError> {
         documents_per_second,
         seconds_left: seconds_left.filter(|_| documents_left > 0 && state == State::Running),
     })
+}
+
+/// How many shards have still to be moved, in all groups.
+pub fn left(now: &Epoch, target: &Owners) -> usize {
+    difference(&now.owners, target) + now.joining.values().flatten().count()
 }
 
 /// What a change would move, as if it had just been made.
@@ -260,6 +296,8 @@ pub async fn planned(cluster: &Cluster, plan: &Plan) -> Result<Status, StoreErro
         state: State::Idle,
         epoch: here.epoch,
         reason: None,
+        adoptions: Vec::new(),
+        resharding: None,
         repairs: Vec::new(),
         shards_total: plan.shards(),
         shards_done: 0,

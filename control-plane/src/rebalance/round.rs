@@ -14,8 +14,10 @@ use super::fence;
 use super::notices::{Notices, Shards};
 use super::progress::Running;
 use super::repair::{Job, jobs, repair};
+use super::reshard::{At, Reshards};
 use crate::cluster::Cluster;
 use crate::copy::Progress;
+use crate::indexes::adoptions;
 use crate::store::{RebalanceRecord, StoreError};
 
 /// The pause while there is something to do that has to wait, and while there is not.
@@ -46,7 +48,7 @@ pub async fn run(cluster: Arc<Cluster>) {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     /// A step was taken; the next may follow at once.
     Changed,
     /// There is something to do, but not now.
@@ -63,6 +65,7 @@ struct Rounds {
     cleaning: Arc<std::sync::Mutex<BTreeSet<String>>>,
     leftovers: Notices,
     coming: Notices,
+    reshards: Reshards,
     /// Whether the writes that began before we did can't be acknowledged any more.
     is_fenced: bool,
 }
@@ -71,6 +74,12 @@ impl Rounds {
     async fn step(&mut self, cluster: &Arc<Cluster>) -> Result<Outcome, StoreError> {
         let changing = cluster.rebalance.changing.lock().await;
         let Some(now) = cluster.store.current_epoch().await? else { return Ok(Outcome::Idle) };
+        // What has no tag yet would be left behind.
+        if let Some(adoption) = adoptions(cluster).await?.first() {
+            let reason = format!("index {} is being adopted", adoption.index_uid);
+            cluster.rebalance.work().blocked = Some(reason);
+            return Ok(Outcome::Waiting);
+        }
         let stale = cluster.store.stale_replicas().await?;
         let record = cluster.store.rebalance().await?;
         let is_paused = record.as_ref().is_some_and(|record| record.is_paused);
@@ -95,8 +104,14 @@ impl Rounds {
             self.is_fenced = true;
             return Ok(Outcome::Changed);
         }
+        let repairs = !jobs.is_empty();
         for job in jobs {
             self.begin(cluster, job);
+        }
+        let is_still = self.under_way.is_empty() && stale.is_empty() && now.leftovers.is_empty();
+        if let Some(record) = record.filter(|record| record.resharding.is_some() && !is_paused) {
+            let at = At { now: &now, version, is_still, repairs };
+            return self.reshards.step(cluster, &record, at).await;
         }
         let is_idle = stale.is_empty() && now.leftovers.is_empty() && now.coming.is_empty();
         Ok(if is_idle { Outcome::Idle } else { Outcome::Waiting })
@@ -193,7 +208,7 @@ impl Rounds {
         let up = cluster.up().await;
         // One that is up may still be read by what began before, until it has nothing left.
         let is_done = |id: &str| {
-            let owns = (0..now.shards()).any(|shard| now.owns(id, shard));
+            let owns = !now.owned_by(id).is_empty();
             !(owns || up.contains(id) && now.leftovers.contains_key(id))
         };
         let gone: Vec<String> = members
@@ -206,7 +221,7 @@ impl Rounds {
             return Ok(false);
         }
         info!(nodes = ?gone, "nodes were replaced");
-        let mut topology = members.topology(cluster.config.shards);
+        let mut topology = members.topology(now.shards());
         topology.nodes.retain(|node| !gone.contains(&node.id));
         cluster.change_topology(topology, record).await?;
         Ok(true)

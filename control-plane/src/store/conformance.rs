@@ -20,6 +20,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     what_a_refused_write_leaves_is_known(&open).await;
     nodes_that_are_gone_have_lost_what_they_held(&open).await;
     envoys_are_remembered_for_a_while(&open).await;
+    another_number_of_shards_is_everywhere_the_same(&open).await;
     a_rebalance_is_kept(&open).await;
     indexes_come_and_go(&open).await;
     task_uids_grow_and_are_never_reused(&open).await;
@@ -64,11 +65,11 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
 ) {
     let store = open("stale").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    store.mark_stale("a", &[1, 2, 3]).await.unwrap();
+    store.mark_stale("a", &[1, 2, 3], 0).await.unwrap();
     let seen = store.stale_replicas().await.unwrap()["a"].clone();
-    store.mark_stale("a", &[3, 4]).await.unwrap();
-    store.mark_stale("b", &[1, 5]).await.unwrap();
-    store.mark_stale("a nobody", &[1]).await.unwrap();
+    store.mark_stale("a", &[3, 4], 0).await.unwrap();
+    store.mark_stale("b", &[1, 5], 0).await.unwrap();
+    store.mark_stale("a nobody", &[1], 0).await.unwrap();
     // Of the third more was missed meanwhile.
     assert_eq!(store.mark_clean("a", &seen).await.unwrap(), [1, 2]);
     drop(store);
@@ -76,7 +77,7 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
     let store = open("stale").await;
     // The first was the last clean copy of shard 1 when the second missed something.
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![5])]);
-    store.mark_lost("b", &[3]).await.unwrap();
+    store.mark_lost("b", &[3], 0).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![3, 4]), ("b", vec![3, 5])]);
 }
 
@@ -103,10 +104,10 @@ async fn who_joins_is_stale_and_who_leaves_is_not<S: Store, F: Future<Output = S
     assert_eq!(shards(&stale), [("b", vec![7])]);
     let too_early = Epoch { epoch: 3, ..placement(&["b"]) };
     assert!(matches!(store.add_epoch(&too_early).await, Err(StoreError::Conflict(_))));
-    store.mark_stale("a", &[7]).await.unwrap();
+    store.mark_stale("a", &[7], 0).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![7])], "the last that is clean");
     store.mark_clean("b", &stale["b"]).await.unwrap();
-    store.mark_stale("a", &[6]).await.unwrap();
+    store.mark_stale("a", &[6], 0).await.unwrap();
 
     let leftovers = BTreeMap::from([("a".to_owned(), BTreeSet::from([0, 1]))]);
     store.add_epoch(&Epoch { leftovers, ..too_early }).await.unwrap();
@@ -123,10 +124,10 @@ async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output =
 ) {
     let store = open("copies").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    store.mark_stale("b", &[2]).await.unwrap();
+    store.mark_stale("b", &[2], 0).await.unwrap();
     let write = async |node: &str, missed: &str| {
         let part = TaskPart { shards: vec![1, 2], ..TaskPart::new(node, PartOutcome::Accepted(7)) };
-        let fence = Fence { epoch: 1, missed: vec![(missed.into(), vec![1, 2])], index: None };
+        let fence = Fence { epoch: 1, of: 0, missed: vec![(missed.into(), vec![1, 2])], index: None };
         let task = NewTask { parts: vec![part], ..task("movies", TaskStatus::Enqueued) };
         store.register_task(task, Some(fence)).await
     };
@@ -134,7 +135,7 @@ async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output =
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![2])]);
     assert!(write("a", "b").await.unwrap().parts[0].unreliable.is_empty());
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![1, 2])]);
-    store.mark_lost("a", &[1, 2]).await.unwrap();
+    store.mark_lost("a", &[1, 2], 0).await.unwrap();
     assert_eq!(write("b", "a").await.unwrap().uid, 1, "where all was lost, one is as good as the other");
 }
 
@@ -145,7 +146,7 @@ async fn what_a_refused_write_leaves_is_known<S: Store, F: Future<Output = S>>(
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
     let of = |node: &str| BTreeMap::from([(node.to_owned(), BTreeSet::from([3]))]);
     let took = [of("a"), of("x")].into_iter().flatten().collect();
-    store.leave(&Refused { took, missed: of("b"), differs: false }).await.unwrap();
+    store.leave(&Refused { took, missed: of("b"), of: 8, differs: false }).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![3])]);
     assert_eq!(store.current_epoch().await.unwrap().unwrap().leftovers, of("x"));
 }
@@ -169,10 +170,11 @@ async fn nodes_that_are_gone_have_lost_what_they_held<S: Store, F: Future<Output
         is_paused: false,
         is_canceled: false,
         shards: 0,
+        resharding: None,
         since: OffsetDateTime::UNIX_EPOCH,
     };
     let of = |nodes: Vec<NodeRecord>| Topology { shards: 8, replication_factor: 1, nodes };
-    store.mark_stale("b", &[2]).await.unwrap();
+    store.mark_stale("b", &[2], 0).await.unwrap();
     let refused = store.change_topology(&of(vec![node("b")]), &rebalance).await;
     assert!(matches!(refused, Err(StoreError::Conflict(reason)) if reason.contains("shard 2")));
     store.change_topology(&of(vec![node("a")]), &rebalance).await.unwrap();
@@ -192,6 +194,53 @@ async fn envoys_are_remembered_for_a_while<S: Store, F: Future<Output = S>>(
     assert_eq!(store.envoys().await.unwrap(), BTreeMap::new());
 }
 
+async fn another_number_of_shards_is_everywhere_the_same<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("resharding").await;
+    let of = |shards: ShardId, number: u64| {
+        let owners = vec![vec!["a".to_owned(), "b".to_owned()]; shards as usize];
+        Epoch { epoch: number, owners: BTreeMap::from([("1".into(), owners)]), ..Epoch::default() }
+    };
+    store.add_epoch(&of(4, 1)).await.unwrap();
+    let topology = Topology { shards: 4, replication_factor: 2, nodes: Vec::new() };
+    store.save_topology(&topology).await.unwrap();
+    let rebalance = RebalanceRecord {
+        target: of(4, 1).owners,
+        is_paused: false,
+        is_canceled: false,
+        shards: 0,
+        resharding: Some(Resharding { from: 4, to: 8 }),
+        since: OffsetDateTime::UNIX_EPOCH,
+    };
+    store.save_rebalance(&rebalance).await.unwrap();
+    store.mark_stale("a", &[1], 4).await.unwrap();
+    store.add_epoch(&of(8, 2)).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![1, 5])]);
+    assert_eq!(store.topology().await.unwrap().unwrap().shards, 8);
+    assert_eq!(store.rebalance().await.unwrap().unwrap().target, of(8, 2).owners);
+
+    // What was begun when there were four still speaks of four.
+    store.mark_stale("b", &[2], 4).await.unwrap();
+    let part = |node: &str, outcome| TaskPart { shards: vec![3], ..TaskPart::new(node, outcome) };
+    let parts = vec![part("a", PartOutcome::Accepted(1))];
+    let fence = Fence { epoch: 1, of: 4, missed: vec![("b".into(), vec![3])], index: None };
+    let written = NewTask { parts, ..task("movies", TaskStatus::Enqueued) };
+    let written = store.register_task(written, Some(fence)).await.unwrap();
+    assert_eq!((&written.parts[0].shards, written.parts[0].of), (&vec![3, 7], 8));
+    let took = BTreeMap::from([("x".to_owned(), BTreeSet::from([0]))]);
+    store.leave(&Refused { took, of: 4, ..Refused::default() }).await.unwrap();
+    let both = [("a", vec![1, 5]), ("b", vec![2, 3, 6, 7])];
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), both);
+    let left = store.current_epoch().await.unwrap().unwrap().leftovers;
+    assert_eq!(left, BTreeMap::from([("x".to_owned(), BTreeSet::from([0, 4]))]));
+
+    // Two copies that each lack another half would be no whole one.
+    assert!(matches!(store.add_epoch(&of(1, 3)).await, Err(StoreError::Conflict(_))));
+    store.add_epoch(&of(4, 3)).await.unwrap();
+    assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("a", vec![1]), ("b", vec![2, 3])]);
+}
+
 async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     let store = open("rebalance").await;
     assert_eq!(store.rebalance().await.unwrap(), None);
@@ -200,6 +249,7 @@ async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
         is_paused: true,
         is_canceled: false,
         shards: 3,
+        resharding: Some(Resharding { from: 8, to: 16 }),
         since: OffsetDateTime::UNIX_EPOCH,
     };
     store.save_rebalance(&rebalance).await.unwrap();
@@ -216,17 +266,20 @@ async fn a_rebalance_is_kept<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
 async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     let store = open("indexes").await;
     let mut movies = index("movies");
+    movies.adopting = true;
     store.save_index(&movies).await.unwrap();
     store.save_index(&index("books")).await.unwrap();
     let change = IndexChange {
-        updated_at: movies.updated_at + Duration::minutes(1),
         primary_key: Some("id".into()),
         settings: Some(json!({"z": 1, "a": [null, "é"]})),
+        is_adopted: true,
+        ..IndexChange::at(movies.updated_at + Duration::minutes(1))
     };
     assert_eq!(store.update_index("never was", change.clone()).await.unwrap(), None);
     movies = movies.changed(change.clone());
     assert_eq!(store.update_index("movies", change).await.unwrap(), Some(movies.clone()));
     assert_eq!((movies.primary_key.as_deref(), movies.settings_version), (Some("id"), 1));
+    assert!(!movies.adopting);
     store.set_node_settings_version("movies", "a", 1).await.unwrap();
     store.set_node_settings_version("movies", "a", 2).await.unwrap();
     store.set_node_settings_version("books", "a", 7).await.unwrap();
@@ -272,7 +325,7 @@ async fn what_is_registered_twice_is_one_task<S: Store, F: Future<Output = S>>(
 
     let store = open("tickets").await;
     store.retire_epochs_below(3).await.unwrap();
-    let late = Fence { epoch: 2, missed: vec![("b".into(), vec![5])], index: None };
+    let late = Fence { epoch: 2, of: 0, missed: vec![("b".into(), vec![5])], index: None };
     let again = store.register_task(write("a"), Some(late)).await.unwrap();
     assert_eq!((again.uid, again.status), (0, TaskStatus::Succeeded));
     assert_eq!(store.register_task(write("b"), None).await.unwrap().uid, 1);
@@ -283,7 +336,7 @@ async fn a_retired_epoch_registers_nothing<S: Store, F: Future<Output = S>>(
 ) {
     let store = open("fence").await;
     store.add_epoch(&placement(&["a", "b"])).await.unwrap();
-    let fence = |epoch| Fence { epoch, missed: vec![("b".into(), vec![5])], index: None };
+    let fence = |epoch| Fence { epoch, of: 0, missed: vec![("b".into(), vec![5])], index: None };
     store.retire_epochs_below(3).await.unwrap();
     store.retire_epochs_below(2).await.unwrap();
     drop(store);
@@ -378,6 +431,7 @@ pub(super) fn index(uid: &str) -> IndexRecord {
         settings: Value::Null,
         settings_version: 0,
         generation: 0,
+        adopting: false,
     }
 }
 

@@ -99,7 +99,7 @@ async fn a_write_to_what_is_another_index_by_now_is_refused<S: Store, F: Future<
     store.save_index(&IndexRecord { generation: 7, ..index("movies") }).await.unwrap();
     let register = async |generation| {
         let index = Some(("movies".to_owned(), generation));
-        let fence = Fence { epoch: 1, missed: vec![("b".into(), vec![5])], index };
+        let fence = Fence { epoch: 1, of: 0, missed: vec![("b".into(), vec![5])], index };
         store.register_task(task("movies", TaskStatus::Enqueued), Some(fence)).await
     };
     assert!(matches!(register(6).await, Err(StoreError::IndexChanged(uid)) if uid == "movies"));

@@ -43,7 +43,8 @@ pub trait Store: InstanceStore + Send + Sync {
 
     /// The newest epoch; `None` on a new store.
     async fn current_epoch(&self) -> Result<Option<Epoch>, StoreError>;
-    /// Adds an epoch. Who joins by it is stale from then on; who owns a shard no more is not stale either.
+    /// Adds an epoch. Who joins by it is stale from then on; who owns a shard no more is not stale either. If it has another
+    /// number of shards, so have the topology, the stale replicas and the target of the rebalance from then on.
     ///
     /// Fails with [`StoreError::Conflict`] if its number is not one more than the newest, or if a shard would lose its
     /// last clean reader.
@@ -61,12 +62,13 @@ pub trait Store: InstanceStore + Send + Sync {
 
     /// The replicas that missed writes.
     async fn stale_replicas(&self) -> Result<Stale, StoreError>;
-    /// Marks replicas stale that missed a write, or may have, as far as [`Epoch::may_become_stale`] allows it.
-    async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    /// Marks replicas stale that missed a write, or may have, as far as [`Epoch::may_become_stale`] allows it. The shards are
+    /// some of `of`; 0 stands for as many as there are.
+    async fn mark_stale(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError>;
     /// Marks what a write that is not acknowledged leaves behind, see [`Epoch::remains_of`].
     async fn leave(&self, write: &Refused) -> Result<(), StoreError>;
     /// Marks replicas stale whose documents are gone, be they the last copies.
-    async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError>;
+    async fn mark_lost(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError>;
     /// Marks replicas clean again, those that have missed nothing since they were seen as in `seen`. Returns their
     /// shards.
     async fn mark_clean(&self, node: &str, seen: &BTreeMap<ShardId, u64>)
@@ -214,9 +216,21 @@ pub struct RebalanceRecord {
     pub is_canceled: bool,
     /// How many shards had to change, in all groups, when the target was set.
     pub shards: usize,
+    /// Another number of shards, once the target is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resharding: Option<Resharding>,
     /// When the target was set.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
+}
+
+/// A change of the number of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resharding {
+    /// How many there were when it began.
+    pub from: ShardId,
+    /// How many there are to be.
+    pub to: ShardId,
 }
 
 /// An index as the user sees it.
@@ -240,6 +254,9 @@ pub struct IndexRecord {
     /// Changes when its uid comes to name another index. So a write that began before that is known.
     #[serde(default)]
     pub generation: u64,
+    /// Whether its documents were on a node before it was the cluster's, and may lack their tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopting: bool,
 }
 
 /// A change of an [`IndexRecord`].
@@ -251,6 +268,15 @@ pub struct IndexChange {
     pub primary_key: Option<String>,
     /// Its settings now, if they changed: a new version.
     pub settings: Option<Value>,
+    /// Whether all its documents are known to have their tags.
+    pub is_adopted: bool,
+}
+
+impl IndexChange {
+    /// Of nothing but when its documents or settings changed.
+    pub fn at(updated_at: OffsetDateTime) -> IndexChange {
+        IndexChange { updated_at, primary_key: None, settings: None, is_adopted: false }
+    }
 }
 
 impl IndexRecord {
@@ -264,6 +290,7 @@ impl IndexRecord {
             self.settings = settings;
             self.settings_version += 1;
         }
+        self.adopting &= !change.is_adopted;
         self
     }
 }
@@ -273,6 +300,8 @@ impl IndexRecord {
 pub struct Fence {
     /// The epoch under which the write was routed.
     pub epoch: u64,
+    /// How many shards there were then; 0 for as many as there are. The task's parts are about as many.
+    pub of: ShardId,
     /// Owners that missed it, with the shards they missed.
     pub missed: Vec<(String, Vec<ShardId>)>,
     /// The index's uid and the generation under which the write began, if that is known.
@@ -385,6 +414,9 @@ pub struct TaskPart {
     pub counted_copies: u64,
     /// The shards whose documents the part holds; empty for work that is not about documents.
     pub shards: Vec<ShardId>,
+    /// How many shards there were when the part was registered; 0 for as many as there are.
+    #[serde(default)]
+    pub of: ShardId,
     /// Those of the shards of which the node had no clean copy when it took the part: to have it there is not enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreliable: Vec<ShardId>,
@@ -518,6 +550,7 @@ impl TaskPart {
             node: node.into(),
             counted: false,
             counted_copies: one(),
+            of: 0,
             shards: Vec::new(),
             unreliable: Vec::new(),
             outcome,

@@ -184,9 +184,9 @@ impl Store for SqliteStore {
         self.transact(copies::stale_replicas).await
     }
 
-    async fn mark_stale(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    async fn mark_stale(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| copies::mark_stale(transaction, &node, &shards)).await
+        self.transact(move |transaction| copies::mark_stale(transaction, &node, &shards, of)).await
     }
 
     async fn leave(&self, write: &Refused) -> Result<(), StoreError> {
@@ -194,9 +194,9 @@ impl Store for SqliteStore {
         self.transact(move |transaction| copies::leave(transaction, &write)).await
     }
 
-    async fn mark_lost(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+    async fn mark_lost(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| copies::mark_lost(transaction, &node, &shards)).await
+        self.transact(move |transaction| copies::mark_lost(transaction, &node, &shards, of)).await
     }
 
     async fn mark_clean(
@@ -360,7 +360,7 @@ fn pass_fence(transaction: &Transaction, fence: &Fence, parts: &mut [TaskPart]) 
     {
         return Err(StoreError::IndexChanged(uid.clone()));
     }
-    copies::take_write(transaction, parts, &fence.missed)
+    copies::take_write(transaction, parts, &fence.missed, fence.of)
 }
 
 fn first_live_epoch(transaction: &Transaction) -> Result<u64, StoreError> {

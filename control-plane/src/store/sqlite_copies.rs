@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use miroir_core::control::PartOutcome;
-use miroir_core::rebalance::{Epoch, Refused, Remains, Stale};
-use miroir_core::shard::ShardId;
+use miroir_core::rebalance::{Epoch, Refused, Remains, Stale, converted_stale};
+use miroir_core::shard::{ShardId, converted};
 use rusqlite::{Transaction, params};
 
 use super::sqlite::{bodies, json};
-use super::{StoreError, TaskPart};
+use super::{RebalanceRecord, StoreError, TaskPart, Topology};
 
 pub fn current_epoch(transaction: &Transaction) -> Result<Option<Epoch>, StoreError> {
     Ok(bodies(transaction, "SELECT body FROM epochs ORDER BY epoch DESC LIMIT 1", [])?.pop())
@@ -20,7 +20,7 @@ pub fn add_epoch(transaction: &Transaction, epoch: &Epoch) -> Result<(), StoreEr
         let (wanted, next) = (epoch.epoch, before.epoch + 1);
         return Err(StoreError::Conflict(format!("epoch {wanted} can't be added: the next one is {next}")));
     }
-    let stale = stale_replicas(transaction)?;
+    let mut stale = stale_replicas(transaction)?;
     if !epoch.keeps_clean_readers_of(&before, &stale) {
         let message = format!("epoch {} would take away the last clean copy of a shard", epoch.epoch);
         return Err(StoreError::Conflict(message));
@@ -29,6 +29,10 @@ pub fn add_epoch(transaction: &Transaction, epoch: &Epoch) -> Result<(), StoreEr
     transaction.execute(sql, params![epoch.epoch, json(epoch)?])?;
     // One that was registered before can't be read by anybody any more.
     transaction.execute("DELETE FROM epochs WHERE epoch < ?1 - 100", [epoch.epoch])?;
+    if !before.owners.is_empty() && before.shards() != epoch.shards() {
+        stale = converted_stale(&stale, before.shards(), epoch.shards());
+        reshard(transaction, epoch, &stale)?;
+    }
     for (node, shard) in epoch.joined_since(&before) {
         mark(transaction, node, &[shard])?;
     }
@@ -37,6 +41,28 @@ pub fn add_epoch(transaction: &Transaction, epoch: &Epoch) -> Result<(), StoreEr
             transaction
                 .execute("DELETE FROM stale_replicas WHERE node = ?1 AND shard = ?2", (node, shard))?;
         }
+    }
+    Ok(())
+}
+
+/// Gives all that goes by numbers of shards the epoch's.
+fn reshard(transaction: &Transaction, epoch: &Epoch, stale: &Stale) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM stale_replicas", [])?;
+    for (node, shards) in stale {
+        for (shard, miss) in shards {
+            let sql = "INSERT INTO stale_replicas (node, shard, miss) VALUES (?1, ?2, ?3)";
+            transaction.execute(sql, params![node, shard, miss])?;
+        }
+    }
+    let topology: Vec<Topology> = bodies(transaction, "SELECT body FROM topology", [])?;
+    for topology in topology {
+        let body = json(&Topology { shards: epoch.shards(), ..topology })?;
+        transaction.execute("UPDATE topology SET body = ?1", [body])?;
+    }
+    let rebalance: Vec<RebalanceRecord> = bodies(transaction, "SELECT body FROM rebalance", [])?;
+    for rebalance in rebalance {
+        let body = json(&RebalanceRecord { target: epoch.owners.clone(), ..rebalance })?;
+        transaction.execute("UPDATE rebalance SET body = ?1", [body])?;
     }
     Ok(())
 }
@@ -65,18 +91,24 @@ pub fn stale_replicas(transaction: &Transaction) -> Result<Stale, StoreError> {
     Ok(stale)
 }
 
-pub fn mark_stale(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+pub fn mark_stale(
+    transaction: &Transaction,
+    node: &str,
+    shards: &[ShardId],
+    of: ShardId,
+) -> Result<(), StoreError> {
     let epoch = current_epoch(transaction)?.unwrap_or_default();
     let stale = stale_replicas(transaction)?;
+    let shards = converted(shards.iter().copied(), of, epoch.shards()).into_iter();
     let may = |shard: &ShardId| epoch.may_become_stale(node, *shard, &stale);
-    mark(transaction, node, &shards.iter().copied().filter(may).collect::<Vec<_>>())
+    mark(transaction, node, &shards.filter(may).collect::<Vec<_>>())
 }
 
 pub fn leave(transaction: &Transaction, write: &Refused) -> Result<(), StoreError> {
     let Some(mut epoch) = current_epoch(transaction)? else { return Ok(()) };
     let Remains { stale, leftovers } = epoch.remains_of(write, &stale_replicas(transaction)?);
     for (node, shards) in stale {
-        mark_stale(transaction, &node, &shards.into_iter().collect::<Vec<_>>())?;
+        mark_stale(transaction, &node, &shards.into_iter().collect::<Vec<_>>(), epoch.shards())?;
     }
     if leftovers.is_empty() {
         return Ok(());
@@ -109,13 +141,15 @@ pub fn lose_all_but(transaction: &Transaction, members: &BTreeSet<String>) -> Re
     Ok(())
 }
 
-pub fn mark_lost(transaction: &Transaction, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
+pub fn mark_lost(
+    transaction: &Transaction,
+    node: &str,
+    shards: &[ShardId],
+    of: ShardId,
+) -> Result<(), StoreError> {
     let epoch = current_epoch(transaction)?.unwrap_or_default();
-    mark(
-        transaction,
-        node,
-        &shards.iter().copied().filter(|shard| epoch.owns(node, *shard)).collect::<Vec<_>>(),
-    )
+    let shards = converted(shards.iter().copied(), of, epoch.shards()).into_iter();
+    mark(transaction, node, &shards.filter(|shard| epoch.owns(node, *shard)).collect::<Vec<_>>())
 }
 
 pub fn mark_clean(
@@ -140,21 +174,29 @@ pub fn take_write(
     transaction: &Transaction,
     parts: &mut [TaskPart],
     missed: &[(String, Vec<ShardId>)],
+    of: ShardId,
 ) -> Result<(), StoreError> {
+    let Some(epoch) = current_epoch(transaction)? else { return Ok(()) };
+    let here = |shards: &[ShardId]| converted(shards.iter().copied(), of, epoch.shards());
+    for part in parts.iter_mut() {
+        part.shards = here(&part.shards).into_iter().collect();
+        part.of = epoch.shards();
+    }
+    let missed = missed.iter().map(|(node, shards)| (node, here(shards)));
+    let missed: Vec<(&String, BTreeSet<ShardId>)> = missed.collect();
     let mut takers: BTreeMap<ShardId, BTreeSet<String>> = BTreeMap::new();
     for part in parts.iter().filter(|part| matches!(part.outcome, PartOutcome::Accepted(_))) {
         for shard in &part.shards {
             takers.entry(*shard).or_default().insert(part.node.clone());
         }
     }
-    for (node, shards) in missed {
+    for (node, shards) in &missed {
         for shard in shards {
             if let Some(takers) = takers.get_mut(shard) {
-                takers.remove(node);
+                takers.remove(*node);
             }
         }
     }
-    let Some(epoch) = current_epoch(transaction)? else { return Ok(()) };
     let stale = stale_replicas(transaction)?;
     for (shard, takers) in &takers {
         if !epoch.has_clean_taker(*shard, &stale, |node| takers.contains(node)) {
@@ -166,7 +208,7 @@ pub fn take_write(
         part.unreliable = shards.filter(|shard| !epoch.is_reliable(&part.node, *shard, &stale)).collect();
     }
     for (node, shards) in missed {
-        mark_stale(transaction, node, shards)?;
+        mark_stale(transaction, node, &shards.into_iter().collect::<Vec<_>>(), epoch.shards())?;
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// so what comes later can wait.
 const TASKS_AT_ONCE: usize = 1000;
 const UIDS_AT_ONCE: usize = 100;
+/// Within this time an Envoy that has gone is expected back.
+const ENVOYS_RETURN: Duration = Duration::from_secs(5);
 
 /// Looks after the tasks of this cluster for ever.
 pub async fn run(cluster: Arc<Cluster>) {
@@ -96,10 +98,24 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
             error!(uid = task.uid, %error, "a task could not be finished yet");
             continue;
         }
+        // Once a client knows that it is done, no Envoy may read a replica that lacks it.
+        if task.status.is_final() && is_missed_somewhere(&task) && !is_known_everywhere(cluster).await? {
+            continue;
+        }
         cluster.store.save_task(&task).await?;
         round = Round::Changed;
     }
     Ok(round)
+}
+
+fn is_missed_somewhere(task: &TaskRecord) -> bool {
+    task.parts.iter().any(TaskPart::is_missed) || !merge::left_behind(task).is_empty()
+}
+
+/// Whether every Envoy that is connected, or was a moment ago, runs with what is known of the replicas now.
+async fn is_known_everywhere(cluster: &Cluster) -> Result<bool, StoreError> {
+    let version = cluster.publish().await?.version;
+    Ok(cluster.envoys.all_know_of(version, ENVOYS_RETURN))
 }
 
 fn circumstances(cluster: &Cluster) -> Circumstances {
@@ -170,7 +186,7 @@ async fn apply(
     let Some(answer) = known else {
         warn!(node = part.node, uid, "a node no longer knows a task that it had accepted");
         part.outcome = PartOutcome::Missed(format!("the node no longer knows its task {uid}"));
-        return cluster.store.mark_lost(&part.node, &part.shards).await;
+        return cluster.store.mark_lost(&part.node, &part.shards, part.of).await;
     };
     part.status = answer.status;
     part.started_at = answer.started_at;
@@ -262,14 +278,15 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
 
 async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> Result<(), StoreError> {
     let updated_at = task.finished_at.unwrap_or_else(OffsetDateTime::now_utc);
-    cluster.store.update_index(index, IndexChange { updated_at, primary_key: None, settings: None }).await?;
+    cluster.store.update_index(index, IndexChange::at(updated_at)).await?;
     let behind = merge::left_behind(task);
     if behind.is_empty() {
         return Ok(());
     }
     for (node, shards) in &behind {
         warn!(node, uid = task.uid, ?shards, "a write failed on this replica and succeeded on another");
-        cluster.store.mark_stale(node, shards).await?;
+        let of = task.parts.iter().map(|part| part.of).max().unwrap_or(0);
+        cluster.store.mark_stale(node, shards, of).await?;
     }
     cluster.publish_everywhere().await
 }

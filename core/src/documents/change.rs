@@ -178,10 +178,8 @@ fn clear(table: &RoutingTable, index: &str) -> Plan {
         Some(_) => part(selection, "DELETE", format!("/indexes/{index}/documents"), Vec::new()),
         None => {
             // Every document has a tag, so this selects them all.
-            let filter = selection
-                .clause
-                .clone()
-                .unwrap_or_else(|| crate::tag::filter_clause(selection.shards.shards()));
+            let filter =
+                selection.clause.clone().unwrap_or_else(|| table.tags().clause(selection.shards.shards()));
             let body = json!({"filter": filter}).to_string().into_bytes();
             part(selection, "POST", format!("/indexes/{index}/documents/delete"), body)
         }

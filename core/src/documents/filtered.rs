@@ -7,7 +7,6 @@ use crate::documents::split::owners;
 use crate::documents::tally::Tally;
 use crate::shard::ShardId;
 use crate::table::{NodeIndex, RoutingTable};
-use crate::tag;
 
 /// Whether Meilisearch reads conditions in a filter, perhaps wrong ones. An empty one selects everything, which is why
 /// Meilisearch refuses it where documents would be changed.
@@ -61,7 +60,7 @@ pub fn everything(table: &RoutingTable) -> Vec<Selection> {
         let parts = [(true, &counted, &others), (false, &others, &counted)].map(|(counted, shards, rest)| {
             let mut tally = Tally::empty(table.shards);
             shards.iter().for_each(|&shard| tally.add(shard));
-            let clause = (!has_all(shards, rest)).then(|| tag::filter_clause(shards.iter().copied()));
+            let clause = (!has_all(shards, rest)).then(|| table.tags().clause(shards.iter().copied()));
             Selection { node, counted, shards: tally, clause }
         });
         parts.into_iter().filter(|part| !part.shards.is_empty()).collect::<Vec<_>>()

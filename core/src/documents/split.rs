@@ -1,9 +1,9 @@
 //! Splitting documents into bodies for the nodes.
 
 use crate::documents::tally::Tally;
-use crate::shard::{ShardId, shard_of};
+use crate::shard::ShardId;
 use crate::table::{NodeIndex, RoutingTable};
-use crate::tag::{self, TAG_FIELD};
+use crate::tag::{self, TAG_FIELD, Tags};
 
 /// What one node is to get.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,8 @@ pub struct Part {
 pub struct Splitter {
     /// By node.
     parts: Vec<Part>,
-    shards: ShardId,
-    /// By shard: what to put before a document's closing brace. Made when a shard is first seen.
+    tags: Tags,
+    /// By tag: what to put before a document's closing brace. Made when a tag is first seen.
     endings: Vec<String>,
 }
 
@@ -30,17 +30,19 @@ impl Splitter {
         let part = Part { body: Vec::new(), documents: Tally::empty(table.shards) };
         Splitter {
             parts: vec![part; table.nodes.len()],
-            shards: table.shards,
-            endings: vec![String::new(); table.shards as usize],
+            tags: table.tags(),
+            endings: vec![String::new(); table.tags().written as usize],
         }
     }
 
     /// Adds a document, which is a JSON object with an id and so has at least one field.
     pub fn add(&mut self, table: &RoutingTable, document: &str, id: &str) {
-        let shard = shard_of(id, self.shards);
-        let Some(ending) = self.endings.get_mut(shard as usize) else { return };
+        // The shard is the rest of the tag: the hash need not be computed again.
+        let tag = self.tags.of_document(id);
+        let shard = tag.checked_rem(self.tags.shards).unwrap_or(0);
+        let Some(ending) = self.endings.get_mut(tag as usize) else { return };
         if ending.is_empty() {
-            *ending = format!(",\"{TAG_FIELD}\":\"{}\"}}\n", tag::encode(shard));
+            *ending = format!(",\"{TAG_FIELD}\":\"{}\"}}\n", tag::encode(tag));
         }
         let fields = document.trim_ascii_end();
         let fields = fields.strip_suffix('}').unwrap_or(fields).trim_ascii_end();
@@ -60,7 +62,7 @@ impl Splitter {
 
     /// Takes the parts of at least `size` bytes, by node; with 1, all that hold documents.
     pub fn take(&mut self, size: usize) -> impl Iterator<Item = (NodeIndex, Part)> {
-        let shards = self.shards;
+        let shards = self.tags.shards;
         let full = self.parts.iter_mut().enumerate().filter(move |(_, part)| part.body.len() >= size);
         full.map(move |(node, part)| {
             let empty = Part { body: Vec::new(), documents: Tally::empty(shards) };
@@ -79,6 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shard::shard_of;
     use crate::table::tests::table;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -395,6 +395,7 @@ impl Writing {
             index: self.subject.index.clone(),
             kind: self.subject.kind,
             epoch: self.routing.table.epoch,
+            shards: self.routing.table.shards,
             acknowledged,
             details: self.subject.details.clone(),
             custom_metadata: self.subject.custom_metadata.clone(),

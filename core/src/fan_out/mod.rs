@@ -63,9 +63,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// The shards that must be filtered for; `None` if the node holds no others.
-    pub fn clause(&self) -> Option<&ShardSet> {
-        self.assignment.needs_clause.then_some(&self.assignment.shards)
+    /// The tags that must be filtered for; `None` if the node holds no others.
+    pub fn tags(&self) -> Option<&ShardSet> {
+        self.assignment.tags.as_ref()
     }
 }
 

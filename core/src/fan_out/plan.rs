@@ -3,6 +3,7 @@
 use crate::shard::ShardId;
 use crate::shard_set::ShardSet;
 use crate::table::{NodeIndex, RoutingTable};
+use crate::tag::Tags;
 
 /// What one node is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub struct Assignment {
     pub node: NodeIndex,
     /// The shards whose documents it is to count.
     pub shards: ShardSet,
-    /// Whether it holds documents of other shards too, which must be filtered out.
-    pub needs_clause: bool,
+    /// The tags to filter for; `None` if it holds no documents of other shards.
+    pub tags: Option<ShardSet>,
 }
 
 /// A way to read a set of shards.
@@ -29,7 +30,7 @@ pub struct Plan {
 /// A routing table made ready for planning: per node what it holds and how well it can be read.
 #[derive(Clone, Debug)]
 pub struct Replicas {
-    shards: ShardId,
+    tags: Tags,
     /// By node.
     held: Vec<ShardSet>,
     /// By group: its members.
@@ -99,12 +100,12 @@ impl Replicas {
             members.sort_by_key(|member| member.node);
             groups.push(members);
         }
-        Replicas { shards: table.shards, held, groups }
+        Replicas { tags: table.tags(), held, groups }
     }
 
     /// All shards.
     pub fn all_shards(&self) -> ShardSet {
-        ShardSet::all(self.shards)
+        ShardSet::all(self.tags.shards)
     }
 
     /// Plans to read `wanted`, without the nodes in `failed`. `seed` chooses among equals: the same seed gives the
@@ -164,12 +165,13 @@ impl Replicas {
                 assignment
             }
             None => {
-                plan.assignments.push(Assignment { node, shards, needs_clause: false });
+                plan.assignments.push(Assignment { node, shards, tags: None });
                 let Some(assignment) = plan.assignments.last_mut() else { return };
                 assignment
             }
         };
-        assignment.needs_clause = self.held.get(node) != Some(&assignment.shards);
+        let holds_others = self.held.get(node) != Some(&assignment.shards);
+        assignment.tags = holds_others.then(|| self.tags.of_shards(assignment.shards.iter()));
     }
 }
 
@@ -201,7 +203,7 @@ mod tests {
         let replicas = Replicas::new(&table(8, 4, 1, 1));
         let plan = replicas.plan(replicas.all_shards(), &[], 7);
         assert_eq!(plan.assignments.len(), 4);
-        assert!(plan.assignments.iter().all(|assignment| !assignment.needs_clause));
+        assert!(plan.assignments.iter().all(|assignment| !assignment.tags.is_some()));
     }
 
     #[test]
@@ -209,7 +211,7 @@ mod tests {
         let replicas = Replicas::new(&table(8, 3, 3, 1));
         let plan = replicas.plan(replicas.all_shards(), &[], 7);
         assert_eq!(plan.assignments.len(), 1);
-        assert!(!plan.assignments[0].needs_clause);
+        assert!(!plan.assignments[0].tags.is_some());
     }
 
     #[test]

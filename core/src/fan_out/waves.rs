@@ -130,7 +130,7 @@ impl<P> Waves<P> {
                 Err(_) => self.fail(share.assignment, None),
             },
             Some(answer) if answer.is_final_refusal() && !self.is_out_of_step(&answer, question) => {
-                let clause_shows = share.assignment.needs_clause && hide::mentions_tag(&answer.body);
+                let clause_shows = share.tags().is_some() && hide::mentions_tag(&answer.body);
                 return match question.is_in_clients_words() && !clause_shows {
                     true => Progress::Reply(hide::in_error(answer)),
                     false => Progress::Explain,

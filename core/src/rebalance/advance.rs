@@ -32,7 +32,12 @@ impl Situation<'_> {
 ///
 /// Who is to join is announced by an epoch before, see [`Epoch::coming`].
 pub fn advance(now: &Epoch, situation: &Situation) -> Option<Epoch> {
-    let mut next = Epoch { epoch: now.epoch + 1, leftovers: now.leftovers.clone(), ..Epoch::default() };
+    let mut next = Epoch {
+        epoch: now.epoch + 1,
+        leftovers: now.leftovers.clone(),
+        retagging: now.retagging,
+        ..Epoch::default()
+    };
     let under_way = now
         .joining
         .values()

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::shard::ShardId;
+use crate::shard::{ShardId, converted};
+use crate::tag::Tags;
 
 /// By group id, for each shard the ids of the nodes that own it, the primary first.
 pub type Owners = BTreeMap<String, Vec<Vec<String>>>;
@@ -30,9 +31,22 @@ pub struct Epoch {
     /// Shards of which a node may still hold documents although it does not own them any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leftovers: BTreeMap<String, BTreeSet<ShardId>>,
+    /// Which tags documents carry, while the number of shards changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retagging: Option<Tags>,
 }
 
 impl Epoch {
+    /// Which tags documents carry.
+    pub fn tags(&self) -> Tags {
+        self.retagging.unwrap_or(Tags::of(self.shards()))
+    }
+
+    /// The shards that a node owns.
+    pub fn owned_by(&self, node: &str) -> BTreeSet<ShardId> {
+        (0..self.shards()).filter(|shard| self.owns(node, *shard)).collect()
+    }
+
     /// The owners of a shard in all groups.
     pub fn owners_of(&self, shard: ShardId) -> impl Iterator<Item = &str> {
         self.owners
@@ -106,11 +120,15 @@ impl Epoch {
         self.owns(node, shard) && !is_last()
     }
 
-    /// Whether every shard that has a clean reader in `before` has one here, too.
+    /// Whether every shard that has a clean reader in `before` has one here, too. `stale` is what it is in `before`.
     pub fn keeps_clean_readers_of(&self, before: &Epoch, stale: &Stale) -> bool {
-        (0..before.shards()).all(|shard| {
+        let (from, to) = (before.shards(), self.shards());
+        let here = converted_stale(stale, from, to);
+        (0..from).all(|shard| {
             before.clean_readers_of(shard, stale).next().is_none()
-                || self.clean_readers_of(shard, stale).next().is_some()
+                || converted([shard], from, to)
+                    .into_iter()
+                    .all(|shard| self.clean_readers_of(shard, &here).next().is_some())
         })
     }
 
@@ -126,6 +144,21 @@ impl Epoch {
         all.filter(|(group, shard, node)| !before.is_joining(group, *shard, node))
             .map(|(_, shard, node)| (node, shard))
     }
+}
+
+/// The same replicas where there are `to` shards instead of `from`.
+pub fn converted_stale(stale: &Stale, from: ShardId, to: ShardId) -> Stale {
+    let of_node = |shards: &BTreeMap<ShardId, u64>| {
+        let mut all = BTreeMap::new();
+        for (shard, miss) in shards {
+            for shard in converted([*shard], from, to) {
+                let known = all.entry(shard).or_insert(*miss);
+                *known = (*known).max(*miss);
+            }
+        }
+        all
+    };
+    stale.iter().map(|(node, shards)| (node.clone(), of_node(shards))).collect()
 }
 
 /// Whether a replica missed a write.

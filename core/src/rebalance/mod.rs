@@ -20,9 +20,11 @@
 mod advance;
 mod epoch;
 mod remains;
+mod reshard;
 #[cfg(test)]
 mod tests;
 
 pub use advance::{Situation, advance, rolled_back};
-pub use epoch::{Epoch, Owners, Stale, is_stale};
+pub use epoch::{Epoch, Owners, Stale, converted_stale, is_stale};
 pub use remains::{Refused, Remains, Shards};
+pub use reshard::{Reshard, gathered, may_reshard, reshard};

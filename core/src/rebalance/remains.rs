@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::{Epoch, Stale, is_stale};
-use crate::shard::ShardId;
+use crate::shard::{ShardId, converted};
 
 /// Shards by node.
 pub type Shards = BTreeMap<String, BTreeSet<ShardId>>;
@@ -15,6 +15,8 @@ pub struct Refused {
     pub took: Shards,
     /// Who lacks parts that others have, or may have some that it is not known to have.
     pub missed: Shards,
+    /// How many shards there were when it was routed; 0 for as many as there are.
+    pub of: ShardId,
     /// Whether those who took all of it may differ all the same: its uid meant one index to some and another to others.
     pub differs: bool,
 }
@@ -28,11 +30,24 @@ pub struct Remains {
     pub leftovers: Shards,
 }
 
+impl Refused {
+    /// The same where there are so many shards.
+    fn among(&self, shards: ShardId) -> Refused {
+        let convert = |all: &Shards| {
+            let converted = |of: &BTreeSet<ShardId>| converted(of.iter().copied(), self.of, shards);
+            all.iter().map(|(node, of)| (node.clone(), converted(of))).collect()
+        };
+        let (took, missed) = (convert(&self.took), convert(&self.missed));
+        Refused { took, missed, of: shards, differs: self.differs }
+    }
+}
+
 impl Epoch {
     /// What a write that is not acknowledged leaves behind. Of each shard one clean reader that took it is kept, and all
     /// others that may differ from it are stale. If no clean one took it, those who did are: what they have must not
     /// outlive a repair that is under way.
     pub fn remains_of(&self, write: &Refused, stale: &Stale) -> Remains {
+        let write = write.among(self.shards());
         let mut remains = Remains::default();
         let shards: BTreeSet<ShardId> =
             write.took.values().chain(write.missed.values()).flatten().copied().collect();
@@ -81,7 +96,7 @@ mod tests {
     }
 
     fn refused(took: &[&str], missed: &[&str], differs: bool) -> Refused {
-        Refused { took: shards(took), missed: shards(missed), differs }
+        Refused { took: shards(took), missed: shards(missed), of: 1, differs }
     }
 
     #[test]

@@ -242,3 +242,101 @@ proptest! {
         }
     }
 }
+
+/// Where a document is: on which node, and the number in its tag.
+type Held = BTreeMap<(usize, String), ShardId>;
+
+/// Whether a reader that goes by `table` finds each document once, whichever owner it asks for each shard.
+fn finds_all_once(table: &Epoch, held: &Held, ids: &[String], choice: usize) -> bool {
+    let tags = table.tags();
+    ids.iter().all(|id| {
+        let mut found = 0;
+        for shard in 0..table.shards() {
+            let owners: Vec<&str> = table.owners_of(shard).collect();
+            let asked = owners[(choice + shard as usize) % owners.len()];
+            let tag = held.iter().find(|((node, other), _)| format!("n{node}") == asked && other == id);
+            found += usize::from(tag.is_some_and(|(_, tag)| tags.of_shard(shard).any(|other| other == *tag)));
+        }
+        found == 1
+    })
+}
+
+proptest! {
+    /// To more shards, to fewer, and back half-way: who reads by the newest table, or by the one before while it may, finds
+    /// every document once, whatever has its new tag already.
+    #[test]
+    fn another_number_of_shards_is_reached_while_all_is_found_once(
+        (few, factor, further) in (1u32..5, 2u32..4, 1u32..3),
+        shrinks in any::<bool>(),
+        turns_at in 0usize..12,
+        ids in proptest::collection::hash_set("[a-z0-9]{1,6}", 1..12),
+        choices in proptest::collection::vec(0usize..1000, 80),
+    ) {
+        let (small, large) = (few, few * factor * further);
+        let (first, mut goal) = if shrinks { (large, small) } else { (small, large) };
+        let ids: Vec<String> = ids.into_iter().collect();
+        let owners = (0..first).map(|shard| {
+            let node = |copy: u32| format!("n{}", (shard + copy) % 3);
+            vec![node(0), node(1)]
+        });
+        let mut now = Epoch { epoch: 1, owners: Owners::from([("g".into(), owners.collect())]), ..Epoch::default() };
+        let mut held = Held::new();
+        let write = |table: &Epoch, held: &mut Held, id: &String| {
+            let shard = crate::shard::shard_of(id, table.shards());
+            for owner in table.owners_of(shard) {
+                let node = owner[1..].parse().unwrap();
+                held.insert((node, id.clone()), table.tags().of_document(id));
+            }
+        };
+        ids.iter().for_each(|id| write(&now, &mut held, id));
+        let mut before = now.clone();
+        let mut steps = 0;
+        for choice in choices {
+            prop_assert!(now.tags().is_sound());
+            prop_assert!(finds_all_once(&now, &held, &ids, choice), "{:?} {:?}", now, held);
+            prop_assert!(finds_all_once(&before, &held, &ids, choice), "{:?} {:?} {:?}", before, now, held);
+            if steps == turns_at {
+                goal = first;
+            }
+            steps += 1;
+            let is_retagged = held.iter().all(|((_, id), tag)| *tag == now.tags().of_document(id));
+            match reshard(&now, goal, is_retagged) {
+                None => {
+                    if now.shards() == goal { break }
+                }
+                Some(Reshard::Gather) => {
+                    // As a rebalance does, which has its own tests.
+                    let target = gathered(&now.owners, now.shards(), goal);
+                    now = Epoch { epoch: now.epoch + 1, owners: target, ..now };
+                    let tags: BTreeMap<String, ShardId> =
+                        held.into_iter().map(|((_, id), tag)| (id, tag)).collect();
+                    held = Held::new();
+                    for id in &ids {
+                        for owner in now.owners_of(crate::shard::shard_of(id, now.shards())) {
+                            held.insert((owner[1..].parse().unwrap(), id.clone()), tags[id]);
+                        }
+                    }
+                    before = now.clone();
+                }
+                Some(Reshard::Enter(next)) => {
+                    prop_assert!(next.keeps_clean_readers_of(&now, &Stale::new()));
+                    // Who wrote by the last table is heard of before it is retired.
+                    if choice % 2 == 0 {
+                        write(&now, &mut held, &ids[choice % ids.len()]);
+                    }
+                    before = std::mem::replace(&mut now, next);
+                }
+                Some(Reshard::Retag) => {
+                    let wrong = held.iter_mut().filter(|((_, id), tag)| **tag != now.tags().of_document(id));
+                    let wrong: Vec<_> = wrong.collect();
+                    let count = wrong.len();
+                    for ((_, id), tag) in wrong.into_iter().skip(choice % count).take(1 + choice % 3) {
+                        *tag = now.tags().of_document(id);
+                    }
+                    write(&now, &mut held, &ids[choice % ids.len()]);
+                }
+            }
+        }
+        prop_assert_eq!(now.tags(), crate::tag::Tags::of(goal));
+    }
+}

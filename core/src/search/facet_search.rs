@@ -80,7 +80,7 @@ impl Question for FacetSearch {
 
     fn body_for(&self, share: &Share) -> NodeBody {
         let mut body = self.body.clone();
-        add_clause(&mut body, share.clause());
+        add_clause(&mut body, share.tags());
         let target = format!("/indexes/{}/facet-search", self.index);
         NodeBody { target, body: Value::Object(body).to_string().into_bytes() }
     }

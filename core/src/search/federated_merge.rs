@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn share() -> Share {
-        let assignment = Assignment { node: 0, shards: ShardSet::all(4), needs_clause: false };
+        let assignment = Assignment { node: 0, shards: ShardSet::all(4), tags: None };
         Share { assignment, alone: false }
     }
 

@@ -74,8 +74,8 @@ impl FederatedQuery {
     fn body(&self, share: &Share, distinct: Option<&String>) -> Value {
         let query = &self.search.query;
         let mut body = match share.alone {
-            true => query.body_for_only_node(share.clause()),
-            false => query.body_for_federation(share.clause()),
+            true => query.body_for_only_node(share.tags()),
+            false => query.body_for_federation(share.tags()),
         };
         body.insert("indexUid".into(), json!(self.search.index));
         if let (Some(distinct), false) = (distinct, share.alone) {

@@ -60,11 +60,11 @@ impl IndexSearch {
     /// What a node is asked for: one search, or of a hybrid one also its half by words.
     pub fn bodies(&self, share: &Share) -> Vec<Map<String, Value>> {
         if share.alone {
-            return vec![self.query.body_for_only_node(share.clause())];
+            return vec![self.query.body_for_only_node(share.tags())];
         }
-        let mut bodies = vec![self.query.body_for_node(share.clause(), &self.facts)];
+        let mut bodies = vec![self.query.body_for_node(share.tags(), &self.facts)];
         if self.asks_twice(share) {
-            bodies.push(self.query.keyword_body_for_node(share.clause(), &self.facts));
+            bodies.push(self.query.keyword_body_for_node(share.tags(), &self.facts));
         }
         bodies
     }

@@ -159,15 +159,15 @@ impl SearchQuery {
     }
 
     /// The body for the one node that answers alone.
-    pub fn body_for_only_node(&self, shards: Option<&ShardSet>) -> Map<String, Value> {
+    pub fn body_for_only_node(&self, tags: Option<&ShardSet>) -> Map<String, Value> {
         let mut body = self.body.clone();
-        add_clause(&mut body, shards);
+        add_clause(&mut body, tags);
         body
     }
 
-    /// The body for one node of several: all hits from rank 0, with what merging needs. `shards` are those to
+    /// The body for one node of several: all hits from rank 0, with what merging needs. `tags` are those to
     /// filter for, if the node holds others too.
-    pub fn body_for_node(&self, shards: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
+    pub fn body_for_node(&self, tags: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
         let mut body = self.body.clone();
         let hits = self.hits_per_node(facts);
         match self.window {
@@ -187,7 +187,7 @@ impl SearchQuery {
                 _ => drop(body.insert("facets".into(), json!([facet]))),
             }
         }
-        add_clause(&mut body, shards);
+        add_clause(&mut body, tags);
         body
     }
 
@@ -214,10 +214,10 @@ impl SearchQuery {
     }
 
     /// The body for one node of several, as one of the queries of a federated search: with what merging needs.
-    pub fn body_for_federation(&self, shards: Option<&ShardSet>) -> Map<String, Value> {
+    pub fn body_for_federation(&self, tags: Option<&ShardSet>) -> Map<String, Value> {
         let mut body = self.body.clone();
         self.add_ranks(&mut body, true);
-        add_clause(&mut body, shards);
+        add_clause(&mut body, tags);
         body
     }
 
@@ -235,8 +235,8 @@ impl SearchQuery {
 
     /// The same for the half of a hybrid search that uses words alone: Meilisearch needs no other where its hits are
     /// good enough.
-    pub fn keyword_body_for_node(&self, shards: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
-        let mut body = self.body_for_node(shards, facts);
+    pub fn keyword_body_for_node(&self, tags: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
+        let mut body = self.body_for_node(tags, facts);
         VECTOR_PARAMETERS.iter().for_each(|key| {
             body.remove(*key);
         });
@@ -389,10 +389,10 @@ fn limit_to_displayed(body: &mut Map<String, Value>, displayed: &[String]) -> Re
     Ok(())
 }
 
-/// Adds to the client's filter that only documents of these shards count.
-pub fn add_clause(body: &mut Map<String, Value>, shards: Option<&ShardSet>) {
-    let Some(shards) = shards else { return };
-    let clause = json!(tag::filter_clause(shards.iter()));
+/// Adds to the client's filter that only documents with these tags count.
+pub fn add_clause(body: &mut Map<String, Value>, tags: Option<&ShardSet>) {
+    let Some(tags) = tags else { return };
+    let clause = json!(tag::filter_clause(tags.iter()));
     let filter = match body.remove("filter") {
         None | Some(Value::Null) => clause,
         // The elements of the outer array are joined by AND.

@@ -78,6 +78,7 @@ impl World {
             version: 1,
             epoch: 3,
             shards,
+            retagging: None,
             nodes: (0..nodes * groups).map(node).collect(),
             groups: (0..groups).map(group).collect(),
             stale: Vec::new(),

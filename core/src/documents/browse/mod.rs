@@ -123,9 +123,9 @@ impl Question for Browse {
             }
         };
         // Ids are of shards that the node is to count.
-        let clause = share.clause().filter(|_| ids.is_none());
+        let clause = share.tags().filter(|_| ids.is_none());
         if filter.is_some() || clause.is_some() {
-            let clause = clause.map(|shards| tag::filter_clause(shards.iter()));
+            let clause = clause.map(|tags| tag::filter_clause(tags.iter()));
             body.insert("filter".into(), narrowed(filter.as_ref(), clause));
         }
         if let Some(ids) = ids {

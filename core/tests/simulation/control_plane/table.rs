@@ -53,6 +53,7 @@ pub fn build(sim: &World, up: &BTreeMap<String, bool>) -> Tables {
         version,
         epoch: epoch.epoch,
         shards: SHARDS,
+        retagging: epoch.retagging,
         nodes: members.iter().map(node).collect(),
         groups: epoch.owners.iter().map(group).collect(),
         stale: stale.collect(),

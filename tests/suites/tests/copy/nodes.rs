@@ -12,7 +12,7 @@ use miroir_control_plane::node_client::NodeClient;
 use miroir_control_plane::reconcile::drain;
 use miroir_control_plane::store::{IndexRecord, SqliteStore, Store};
 use miroir_core::shard::{ShardId, shard_of};
-use miroir_core::tag::{TAG_FIELD, encode};
+use miroir_core::tag::{TAG_FIELD, Tags, encode};
 use miroir_harness::{Client, Options, SingleNode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -50,6 +50,7 @@ impl Nodes {
 
     pub fn context(&self) -> Context<'_> {
         Context {
+            tags: Tags::of(SHARDS),
             store: &self.store,
             gates: &self.gates,
             pace: &self.pace,
@@ -79,6 +80,7 @@ impl Nodes {
             settings: Value::Null,
             settings_version: 0,
             generation: 1,
+            adopting: false,
         };
         self.store.save_index(&record).await.unwrap();
         CopiedIndex::new(&record).unwrap()

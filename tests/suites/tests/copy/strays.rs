@@ -39,7 +39,7 @@ async fn documents_without_their_tags_come_home() {
         nodes.add(node, &index, &own).await;
     }
     let scan_of = async |node: usize| {
-        scan(nodes.context(), &index, &nodes.replicas[node], SHARDS, &owned_by(node)).await.unwrap()
+        scan(nodes.context(), &index, &nodes.replicas[node], &owned_by(node)).await.unwrap()
     };
     for node in 0..3 {
         assert!(scan_of(node).await.is_clean());
@@ -108,8 +108,7 @@ async fn what_a_node_should_not_hold_is_deleted_where_its_owners_have_it() {
     for owner in [1, 2] {
         nodes.client(owner).index("left").delete_document(&gone.to_string()).await.unwrap();
     }
-    let scan_of =
-        async || scan(nodes.context(), &index, &nodes.replicas[0], SHARDS, &owned_by(0)).await.unwrap();
+    let scan_of = async || scan(nodes.context(), &index, &nodes.replicas[0], &owned_by(0)).await.unwrap();
     assert_eq!(scan_of().await.misplaced, BTreeMap::from([(3, odd.len() as u64)]));
     let owners = owners(&nodes);
     let left = delete_misplaced(nodes.context(), &index, &nodes.replicas[0], 3, &owners[3]).await.unwrap();
@@ -127,7 +126,7 @@ async fn documents_with_nested_primary_keys_keep_what_is_beside_the_key() {
     let index = nodes.index("deep", "a.b", json!({})).await;
     let bare: Vec<Value> = (0..20).map(|id| json!({ "a": { "b": id, "c": "kept" }, "d": 1.5 })).collect();
     nodes.add(1, &index, &bare).await;
-    let found = scan(nodes.context(), &index, &nodes.replicas[1], SHARDS, &owned_by(1)).await.unwrap();
+    let found = scan(nodes.context(), &index, &nodes.replicas[1], &owned_by(1)).await.unwrap();
     let owners = owners(&nodes);
     let done = rehome(nodes.context(), &index, &nodes.replicas[1], &found.untagged, &owners).await.unwrap();
     assert_eq!(done, Rehomed { retagged: 20, copied: 20, ..Rehomed::default() });

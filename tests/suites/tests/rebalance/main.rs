@@ -1,13 +1,16 @@
 //! Nodes come, go and fail while clients search and write: what they see of it, and where the documents are in the end.
 
+mod adopting;
 mod moving;
 mod observer;
 mod refusals;
 mod repairing;
+mod resharding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use miroir_core::shard::shard_of;
 use miroir_core::tag;
 use miroir_harness::{Cluster, Index, Options, wait_until};
 use serde_json::{Value, json};
@@ -80,6 +83,7 @@ async fn check_placement(cluster: &Cluster, uid: &str, expected: &BTreeMap<u64, 
         owners.insert(place["shard"].as_u64().unwrap(), of_groups);
         assert_eq!(place["stale"], json!([]), "{place}");
     }
+    let count = owners.len() as u32;
     let topology = cluster.admin().get("/_miroir/topology").await.unwrap().ok().unwrap();
     let members: Vec<&str> =
         topology["nodes"].as_array().unwrap().iter().map(|node| node["id"].as_str().unwrap()).collect();
@@ -91,6 +95,7 @@ async fn check_placement(cluster: &Cluster, uid: &str, expected: &BTreeMap<u64, 
             let tag = document.as_object_mut().unwrap().remove(tag::TAG_FIELD).unwrap();
             let shard = tag::decode(tag.as_str().unwrap()).unwrap();
             let id = document["id"].as_u64().unwrap();
+            assert_eq!(shard, shard_of(&id.to_string(), count), "the tag of {id} on {}", node.id());
             assert!(
                 owners[&u64::from(shard)].contains(node.id()),
                 "{} holds {id} of shard {shard}",
@@ -101,7 +106,7 @@ async fn check_placement(cluster: &Cluster, uid: &str, expected: &BTreeMap<u64, 
         }
     }
     for id in expected.keys() {
-        let shard = miroir_core::shard::shard_of(&id.to_string(), 16);
+        let shard = shard_of(&id.to_string(), count);
         assert_eq!(held.get(id), Some(&owners[&u64::from(shard)]), "document {id} of shard {shard}");
     }
 }

@@ -9,7 +9,7 @@ use crate::observer::Observer;
 use crate::{DOCUMENTS, PATIENCE, as_new, change, check_placement, cluster, film, films, settled, status};
 
 /// What there is in the end.
-async fn end(cluster: &Cluster, observer: Observer) {
+pub async fn end(cluster: &Cluster, observer: Observer) {
     let searches = observer.searches();
     assert!(searches > 10, "{searches} searches");
     let mut expected: BTreeMap<u64, Value> = (0..DOCUMENTS).map(|id| (id, film(id, 1))).collect();

@@ -97,3 +97,36 @@ async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
     expected.insert(900_001, untagged[0].clone());
     check_placement(&cluster, "films", &expected).await;
 }
+
+#[tokio::test]
+async fn when_the_last_clean_copy_is_lost_an_operator_says_which_one_counts() {
+    let mut cluster = cluster(2, 2).await;
+    let index = films(&cluster).await;
+    let trust = |node: &str| format!("/_miroir/nodes/{node}/trust");
+    let admin = cluster.admin();
+    let nothing = admin.post(&trust("node-1"), &Value::Null).await.unwrap();
+    assert_eq!((nothing.status, nothing.code().as_deref()), (409, Some("miroir_nothing_lost")));
+    cluster.stop_node(1);
+    index.add_documents(&[film(0, 2)]).await.unwrap();
+    cluster.stop_node(0);
+    cluster.wipe_node(0).unwrap();
+    cluster.start_node(0).await.unwrap();
+    cluster.start_node(1).await.unwrap();
+    let mut last = Value::Null;
+    wait_until("it to be known that a copy is lost", PATIENCE, async || {
+        last = admin.get("/_miroir/rebalance").await?.ok()?;
+        let repairs = last["repairs"].as_array().unwrap();
+        Ok(repairs.iter().any(|repair| {
+            let reason = repair["reason"].as_str().unwrap_or_default();
+            repair["node"] == "node-1" && reason.contains("no clean copy is left")
+        }))
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {last:#}"));
+    let trusted = admin.post(&trust("node-1"), &Value::Null).await.unwrap();
+    assert_eq!(trusted.status, 200, "{}", trusted.text());
+    settled(&cluster).await;
+    // What node 1 has missed is lost, and nothing else.
+    let expected: BTreeMap<u64, Value> = (0..DOCUMENTS).map(|id| (id, film(id, 1))).collect();
+    check_placement(&cluster, "films", &expected).await;
+}
