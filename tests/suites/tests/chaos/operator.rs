@@ -126,6 +126,9 @@ impl Operator {
             Change::ReplicationFactor(factor) => {
                 self.admin.patch("/_miroir/topology", &json!({ "replicationFactor": factor })).await
             }
+            Change::Shards(shards) => {
+                self.admin.patch("/_miroir/topology", &json!({ "shards": shards })).await
+            }
             Change::Weight(pick, weight) => {
                 let id = cluster.node(self.members[pick % self.members.len()]).id();
                 self.admin.patch(&format!("/_miroir/nodes/{id}"), &json!({ "weight": weight })).await
@@ -246,6 +249,9 @@ fn name(change: Change) -> &'static str {
         Change::AddGroup => "add group",
         Change::RemoveGroup(_) => "remove group",
         Change::ReplicationFactor(_) => "replication factor",
+        Change::Shards(8) => "8 shards",
+        Change::Shards(16) => "16 shards",
+        Change::Shards(_) => "32 shards",
         Change::Weight(..) => "weight",
         Change::Pause => "pause",
         Change::Cancel => "cancel",

@@ -67,6 +67,8 @@ pub enum Change {
     AddGroup,
     RemoveGroup(Pick),
     ReplicationFactor(usize),
+    /// So many shards.
+    Shards(u32),
     Weight(Pick, u8),
     /// Pause, until the next step is over.
     Pause,
@@ -133,10 +135,11 @@ impl Schedule {
             48..56 => Change::LoseNode(pick),
             56..63 => Change::AddGroup,
             63..70 => Change::RemoveGroup(pick),
-            70..79 => Change::ReplicationFactor(self.random.usize(1..=3)),
-            79..84 => Change::Weight(pick, self.random.u8(1..=4)),
-            84..89 => Change::Pause,
-            89..92 => Change::Cancel,
+            70..77 => Change::ReplicationFactor(self.random.usize(1..=3)),
+            77..84 => Change::Shards([8, 16, 32][pick % 3]),
+            84..87 => Change::Weight(pick, self.random.u8(1..=4)),
+            87..90 => Change::Pause,
+            90..93 => Change::Cancel,
             _ => Change::Compare(self.random.bool()),
         };
         (self.random.u8(..100) < 50).then_some(change)
