@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::cluster::Cluster;
 use crate::copy::{self, Context, CopiedIndex, CopyError, Replica};
+use crate::rebalance::fence;
 
 /// So many ids of each kind are reported.
 const EXAMPLES: usize = 5;
@@ -174,8 +175,16 @@ impl Check<'_> {
         }
         let (epoch, _) = self.placement().await?;
         for shard in 0..epoch.shards() {
-            match self.shard(shard, report).await {
-                Ok(()) => {}
+            let compared = match self.shard(shard, report).await {
+                // Who began them is gone, most likely. They are refused from now on.
+                Err(CopyError::WritesUnderWay(_)) => {
+                    fence(self.cluster).await?;
+                    self.shard(shard, report).await
+                }
+                compared => compared,
+            };
+            match compared {
+                Ok(()) => report.shards_compared += 1,
                 Err(error @ CopyError::IndexChanged(_)) => return Err(error),
                 Err(error) => {
                     report.unchecked.push(format!("index {}, shard {shard}: {error}", self.index.uid))
@@ -228,7 +237,6 @@ impl Check<'_> {
         let clean = epoch.clean_readers_of(shard, &stale).filter(|node| up.contains(*node));
         let replicas: Vec<Replica> = clean.filter_map(|node| self.replica(node)).collect();
         let all: Vec<&Replica> = replicas.iter().collect();
-        report.shards_compared += 1;
         if all.len() < 2 {
             return Ok(());
         }

@@ -35,7 +35,7 @@ struct Passed {
     index: String,
     at: Instant,
     /// A copy keeps it itself.
-    _open: Option<OwnedRwLockReadGuard<()>>,
+    open: Option<OwnedRwLockReadGuard<()>>,
 }
 
 /// Gates that are closed until this is dropped.
@@ -61,7 +61,7 @@ impl UnderWay {
         let id = Uuid::new_v4();
         let mut passed = lock(&self.passed);
         passed.retain(|_, write| write.at.elapsed() < FORGET);
-        passed.insert(id, Passed { index: index.to_owned(), at: Instant::now(), _open: open });
+        passed.insert(id, Passed { index: index.to_owned(), at: Instant::now(), open });
         id
     }
 
@@ -139,6 +139,12 @@ impl Gates {
             }
         }
         true
+    }
+
+    /// Whether a write is under way for longer than this: most likely, whoever began it is gone.
+    pub fn is_any_older(&self, age: Duration) -> bool {
+        let passed = lock(&self.under_way.passed);
+        passed.values().any(|write| write.open.is_some() && write.at.elapsed() > age)
     }
 
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.
@@ -220,6 +226,18 @@ mod tests {
         drop(closed);
         gates.pass("a").await;
         gates.pass("b").await;
+    }
+
+    #[tokio::test]
+    async fn writes_that_were_left_behind_are_known_by_their_age() {
+        let gates = Gates::default();
+        let copy = gates.pass_for_copy("a").await;
+        assert!(!gates.is_any_older(Duration::ZERO), "a copy ends by itself");
+        gates.pass("b").await;
+        assert!(gates.is_any_older(Duration::ZERO) && !gates.is_any_older(LONG));
+        gates.forget_before(Instant::now());
+        assert!(!gates.is_any_older(Duration::ZERO));
+        drop(copy);
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ mod trust;
 mod witness;
 
 pub use changes::{Change, ChangeError, NewNode, Plan, cancel, change, pause, plan};
+pub use fence::fence;
 pub use progress::{Move, MoveState, Repair, State, Status, left, planned, status};
 pub use reshard::{ReshardStatus, reshard_to};
 pub use round::run;

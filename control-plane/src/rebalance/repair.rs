@@ -21,16 +21,16 @@ pub struct Job {
     pub target: String,
     /// Where they are clean.
     pub source: String,
-    /// The shards, with what the target had missed of each when the job was made.
-    pub shards: BTreeMap<ShardId, u64>,
+    /// The shards.
+    pub shards: BTreeSet<ShardId>,
 }
 
 /// What can be repaired: for each node that is up, shards of which another node that is up has a clean replica. What joins
 /// comes after what is read.
 pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
-    let mut jobs: BTreeMap<(bool, &str, &str), BTreeMap<ShardId, u64>> = BTreeMap::new();
+    let mut jobs: BTreeMap<(bool, &str, &str), BTreeSet<ShardId>> = BTreeMap::new();
     for (target, shards) in stale.iter().filter(|(node, _)| up.contains(*node)) {
-        for (&shard, &miss) in shards {
+        for &shard in shards.keys() {
             let joins = !epoch.readers_of(shard).any(|reader| reader == target);
             // One that leaves is read least.
             let mut clean: Vec<&str> = epoch
@@ -39,11 +39,11 @@ pub fn jobs(epoch: &Epoch, stale: &Stale, up: &BTreeSet<String>) -> Vec<Job> {
                 .collect();
             clean.sort_by_key(|node| stale.get(*node).map_or(0, BTreeMap::len));
             if let Some(source) = clean.first() {
-                jobs.entry((joins, target, source)).or_default().insert(shard, miss);
+                jobs.entry((joins, target, source)).or_default().insert(shard);
             }
         }
     }
-    let job = |((_, target, source), shards): ((bool, &str, &str), BTreeMap<ShardId, u64>)| Job {
+    let job = |((_, target, source), shards): ((bool, &str, &str), BTreeSet<ShardId>)| Job {
         target: target.to_owned(),
         source: source.to_owned(),
         shards,
@@ -79,7 +79,13 @@ async fn tasks_seen(cluster: &Cluster, node: &str) {
 /// Why it could not be done; what was done stays, and it may be begun again.
 pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> Result<(), CopyError> {
     let (source, target) = (replica(cluster, &job.source)?, replica(cluster, &job.target)?);
-    let shards: Vec<ShardId> = job.shards.keys().copied().collect();
+    // What has become clean since the job was made is read: nobody may see what a copy brings before it is compared.
+    let mut missed = cluster.store.stale_replicas().await?.remove(&job.target).unwrap_or_default();
+    missed.retain(|shard, _| job.shards.contains(shard));
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let shards: Vec<ShardId> = missed.keys().copied().collect();
     let context = cluster.rebalance.copying(cluster);
     // What is created or renamed while others are copied must be copied, too.
     let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
@@ -114,9 +120,45 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
     let still_clean = cluster.store.stale_replicas().await?;
     let is_sound =
         |shard: &ShardId| still_clean.get(&job.source).is_none_or(|shards| !shards.contains_key(shard));
-    let seen = job.shards.iter().filter(|(shard, _)| is_sound(shard)).map(|(shard, miss)| (*shard, *miss));
-    let clean = cluster.store.mark_clean(&job.target, &seen.collect()).await?;
+    missed.retain(|shard, _| is_sound(shard));
+    let clean = cluster.store.mark_clean(&job.target, &missed).await?;
     info!(node = job.target, source = job.source, shards = ?clean, "replicas are clean");
     cluster.publish_everywhere().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::store::IndexRecord;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn what_is_clean_by_now_is_left_alone() {
+        let cluster = testing::open(json!({}), &testing::store()).await.unwrap();
+        let now = OffsetDateTime::now_utc();
+        let index = IndexRecord {
+            uid: "movies".into(),
+            primary_key: Some("id".into()),
+            created_at: now,
+            updated_at: now,
+            settings: Value::Null,
+            settings_version: 0,
+            generation: 0,
+            adopting: false,
+        };
+        cluster.store.save_index(&index).await.unwrap();
+        let epoch = cluster.store.current_epoch().await.unwrap().unwrap();
+        let owners: Vec<&str> = epoch.owners_of(3).collect();
+        let (source, target) = (owners[0].to_owned(), owners[1].to_owned());
+        let job = Job { target: target.clone(), source, shards: BTreeSet::from([3]) };
+        // Nobody finds these nodes, so to copy anything is an error.
+        repair(&cluster, &job, &Arc::default()).await.unwrap();
+        cluster.store.mark_stale(&target, &[3], 8).await.unwrap();
+        assert!(repair(&cluster, &job, &Arc::default()).await.is_err());
+        assert!(cluster.store.stale_replicas().await.unwrap()[&target].contains_key(&3));
+    }
 }

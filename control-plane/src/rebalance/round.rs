@@ -96,8 +96,13 @@ impl Rounds {
         if self.forget_replaced(cluster, &now, record.as_ref()).await? || forget_gone(cluster, &now).await? {
             return Ok(Outcome::Changed);
         }
-        self.clean_up(cluster, &now, version, is_paused).await;
+        let is_kept = self.clean_up(cluster, &now, version, is_paused).await;
         drop(changing);
+        let patience = Duration::from_millis(cluster.config.rebalance.write_patience_ms);
+        if is_kept && cluster.gates.is_any_older(patience) {
+            fence::fence(cluster).await?;
+            return Ok(Outcome::Changed);
+        }
 
         let jobs = self.jobs(cluster, &now, &stale, is_paused).await;
         if !jobs.is_empty() && !self.is_fenced {
@@ -129,7 +134,7 @@ impl Rounds {
         for mut job in jobs(now, stale, &up) {
             let joins = |shard: &ShardId| !now.readers_of(*shard).any(|node| node == job.target);
             let waits = work.failed.get(&job.target).is_some_and(|failure| failure.again > Instant::now());
-            if free == 0 || waits || busy.contains(&job.target) || is_paused && job.shards.keys().any(joins) {
+            if free == 0 || waits || busy.contains(&job.target) || is_paused && job.shards.iter().any(joins) {
                 continue;
             }
             job.shards = job.shards.into_iter().take(at_once).collect();
@@ -142,15 +147,12 @@ impl Rounds {
 
     fn begin(&mut self, cluster: &Arc<Cluster>, job: Job) {
         let progress = Arc::new(Progress::default());
-        let running = Running {
-            source: job.source.clone(),
-            shards: job.shards.keys().copied().collect(),
-            progress: progress.clone(),
-        };
+        let running =
+            Running { source: job.source.clone(), shards: job.shards.clone(), progress: progress.clone() };
         cluster.rebalance.work().begin(job.target.clone(), running);
         let cluster = cluster.clone();
         self.under_way.spawn(async move {
-            info!(node = job.target, source = job.source, shards = ?job.shards.keys(), "repairing replicas");
+            info!(node = job.target, source = job.source, shards = ?job.shards, "repairing replicas");
             let done = stopped_when_paused(&cluster, &job, &progress).await;
             if let Err(reason) = &done {
                 warn!(node = job.target, source = job.source, reason, "replicas could not be repaired yet");
@@ -160,11 +162,13 @@ impl Rounds {
         });
     }
 
-    async fn clean_up(&mut self, cluster: &Arc<Cluster>, now: &Epoch, version: u64, is_paused: bool) {
+    /// Begins to delete leftovers; whether writes that are under way keep it from that.
+    async fn clean_up(&mut self, cluster: &Arc<Cluster>, now: &Epoch, version: u64, is_paused: bool) -> bool {
         let due = self.leftovers.heard(cluster, &now.leftovers, version);
         if is_paused {
-            return;
+            return false;
         }
+        let mut is_kept = false;
         // What is still being copied there would come after.
         let is_copied = |node: &str, shards: &BTreeSet<ShardId>| {
             let work = cluster.rebalance.work();
@@ -178,6 +182,7 @@ impl Rounds {
             // Nor may a write be on its way that was routed before. If one is for long, another round will do it.
             if !cluster.gates.all_barriers(BARRIER).await {
                 lock(&self.cleaning).remove(&node);
+                is_kept = true;
                 continue;
             }
             // No epoch begins before the node has been told.
@@ -195,6 +200,7 @@ impl Rounds {
                 cluster.rebalance.wake();
             });
         }
+        is_kept
     }
 
     /// A node whose place another one has taken goes when nothing is left to be moved. Whether this has changed something.
@@ -281,8 +287,8 @@ async fn is_wanted(cluster: &Cluster, job: &Job) -> bool {
         return true;
     };
     let joins = |shard: &ShardId| !now.readers_of(*shard).any(|node| node == job.target);
-    let is_paused = record.is_some_and(|record| record.is_paused) && job.shards.keys().any(joins);
-    let owned: BTreeMap<bool, usize> = job.shards.keys().fold(BTreeMap::new(), |mut owned, shard| {
+    let is_paused = record.is_some_and(|record| record.is_paused) && job.shards.iter().any(joins);
+    let owned: BTreeMap<bool, usize> = job.shards.iter().fold(BTreeMap::new(), |mut owned, shard| {
         *owned.entry(now.owns(&job.target, *shard)).or_default() += 1;
         owned
     });

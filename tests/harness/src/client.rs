@@ -1,10 +1,12 @@
 //! A small client of the Meilisearch API.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use reqwest::Method;
+use futures::{StreamExt, stream};
 use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Body, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -104,11 +106,34 @@ impl Client {
         content_type: Option<&str>,
         body: Vec<u8>,
     ) -> Result<Answer> {
+        self.send_body(method, path, content_type.map(|content_type| (content_type, body.into()))).await
+    }
+
+    /// Sends a body in several pieces, with a pause before each.
+    ///
+    /// # Errors
+    /// If no answer came.
+    pub async fn send_pieces(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        pieces: Vec<Vec<u8>>,
+        pause: Duration,
+    ) -> Result<Answer> {
+        let pieces = stream::iter(pieces).then(move |piece| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(piece)
+        });
+        self.send_body(method, path, Some((content_type, Body::wrap_stream(pieces)))).await
+    }
+
+    async fn send_body(&self, method: Method, path: &str, body: Option<(&str, Body)>) -> Result<Answer> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
         if !self.key.is_empty() {
             request = request.bearer_auth(&self.key);
         }
-        if let Some(content_type) = content_type {
+        if let Some((content_type, body)) = body {
             request = request.header("content-type", content_type).body(body);
         }
         let response = request.send().await.with_context(|| format!("{method} {path}"))?;

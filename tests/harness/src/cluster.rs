@@ -9,11 +9,11 @@ use tempfile::TempDir;
 use crate::binaries;
 use crate::client::Client;
 use crate::control_plane::ControlPlane;
-use crate::envoy::{Bootstrap, CLUSTER_OF_THE_MESH, Envoy};
+use crate::envoy::{Bootstrap, CLUSTER_OF_THE_MESH, Envoy, Ways};
 use crate::node::Node;
 use crate::ports::{free_port, is_free};
 use crate::process::Lifetime;
-use crate::proxy::{Proxy, Way};
+use crate::proxy::Way;
 use crate::running::{Running, RunningProcess};
 
 /// What a cluster is made of.
@@ -169,7 +169,7 @@ impl Cluster {
             lifetime,
             folder: path.clone(),
             process: None,
-            way: options.controlled_ways.then(|| Proxy::start(free_port(), control_plane.envoy_port)),
+            ways: options.controlled_ways.then(|| Ways::start(control_plane.envoy_port)),
         };
         let envoys = (0..options.envoys.max(1)).map(envoy).collect();
         let cluster = Cluster { envoys, control_plane, nodes, folder, lifetime, options: options.clone() };
@@ -370,7 +370,14 @@ impl Cluster {
     /// Changes the way from an Envoy to the control plane. Nothing happens without
     /// [`controlled_ways`](Options::controlled_ways).
     pub fn set_way_of_envoy(&self, envoy: usize, way: Way) {
-        self.envoys[envoy].way.iter().for_each(|proxy| proxy.set(way));
+        self.set_way_of_xds(envoy, way);
+        self.envoys[envoy].ways.iter().for_each(|ways| ways.rest.set(way));
+    }
+
+    /// Changes the way by which an Envoy gets its configuration, and no other. Nothing happens without
+    /// [`controlled_ways`](Options::controlled_ways).
+    pub fn set_way_of_xds(&self, envoy: usize, way: Way) {
+        self.envoys[envoy].ways.iter().for_each(|ways| ways.xds.set(way));
     }
 
     /// How many Envoys there are.

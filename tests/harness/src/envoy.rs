@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
 use crate::binaries;
 use crate::client::Client;
+use crate::ports::free_port;
 use crate::process::{Lifetime, Process, Program};
 use crate::proxy::Proxy;
 use crate::wait::wait_until;
@@ -26,6 +28,24 @@ pub enum Bootstrap {
 /// The cluster that an existing mesh has for the first node.
 pub(crate) const CLUSTER_OF_THE_MESH: &str = "meilisearch-of-the-mesh";
 
+/// The cluster by which the control plane is reached for xDS alone.
+const XDS_CLUSTER: &str = "miroir-xds";
+
+/// Ways to the control plane.
+pub(crate) struct Ways {
+    /// For xDS.
+    pub xds: Proxy,
+    /// For all else.
+    pub rest: Proxy,
+}
+
+impl Ways {
+    pub fn start(target: u16) -> Ways {
+        let start = || Proxy::start(free_port(), target);
+        Ways { xds: start(), rest: start() }
+    }
+}
+
 /// Envoy, running or not. It keeps its ports while it is down.
 pub struct Envoy {
     /// Its name in messages, and of its files.
@@ -40,7 +60,7 @@ pub struct Envoy {
     pub(crate) folder: PathBuf,
     pub(crate) process: Option<Process>,
     /// What it reaches the control plane by, if not directly.
-    pub(crate) way: Option<Proxy>,
+    pub(crate) ways: Option<Ways>,
 }
 
 impl Envoy {
@@ -81,7 +101,7 @@ impl Envoy {
         let path = binaries::workspace().join("envoy").join(name);
         let mut text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
 
-        let control_plane = self.way.as_ref().map_or(self.control_plane_port, Proxy::port);
+        let control_plane = self.ways.as_ref().map_or(self.control_plane_port, |ways| ways.rest.port());
         let admin = self.admin_port;
         let mut addresses = vec![
             (
@@ -101,7 +121,10 @@ impl Envoy {
             ensure!(text.contains(written), "{} has no `{written}`", path.display());
             text = text.replace(written, &ours);
         }
-        Ok(text)
+        match &self.ways {
+            Some(ways) => with_xds_apart(&text, ways.xds.port()),
+            None => Ok(text),
+        }
     }
 
     /// Waits until a search would be answered: until one of an index that is not there is told so.
@@ -110,7 +133,7 @@ impl Envoy {
             if let Some(process) = &mut self.process {
                 process.check_alive()?;
             }
-            let answer = client.post("/indexes/miroir-is-it-up/search", &serde_json::json!({})).await;
+            let answer = client.post("/indexes/miroir-is-it-up/search", &json!({})).await;
             Ok(answer
                 .is_ok_and(|answer| answer.status == 200 || answer.code() == Some("index_not_found".into())))
         })
@@ -126,4 +149,23 @@ impl Envoy {
             process.leave_running();
         }
     }
+}
+
+/// A bootstrap that reaches the control plane by a port of its own for xDS.
+fn with_xds_apart(bootstrap: &str, port: u16) -> Result<String> {
+    let mut bootstrap: Value = serde_saphyr::from_str(bootstrap)?;
+    let grpc = &mut bootstrap["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"];
+    let name = std::mem::replace(&mut grpc["cluster_name"], XDS_CLUSTER.into());
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
+    let mut cluster =
+        clusters.iter().find(|cluster| cluster["name"] == name).context("no cluster for xDS")?.clone();
+    cluster["name"] = XDS_CLUSTER.into();
+    cluster["load_assignment"] = json!({
+        "cluster_name": XDS_CLUSTER,
+        "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": {
+            "socket_address": { "address": "127.0.0.1", "port_value": port }
+        } } }] }],
+    });
+    clusters.push(cluster);
+    Ok(bootstrap.to_string())
 }

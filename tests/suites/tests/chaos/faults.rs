@@ -8,8 +8,10 @@ use miroir_core::shard::shard_of;
 use miroir_core::tag::{TAG_FIELD, encode};
 use miroir_harness::{Cluster, Way, wait_until};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::admin::Admin;
+use crate::compare;
 use crate::documents::{Key, whole};
 use crate::operator::Operator;
 use crate::run::{INDEX, Run};
@@ -17,6 +19,7 @@ use crate::schedule::{Change, Fault, Pick, Step};
 use crate::settle::SHARDS;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const ORDER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The one who does it.
 pub struct Saboteur {
@@ -81,6 +84,9 @@ impl Saboteur {
     }
 
     async fn change(&mut self, change: Change) -> Result<String> {
+        if let Change::Compare(_) = change {
+            compare::count(&self.admin, &self.run).await;
+        }
         let told = self.operator.change(&mut self.cluster, change).await?;
         self.run.tally().count("changes", told.clone());
         Ok(format!("{told}; "))
@@ -94,7 +100,9 @@ impl Saboteur {
     async fn strike(&mut self, fault: Fault) -> Result<Option<Struck>> {
         let index = match fault {
             Fault::KillControlPlane => 0,
-            Fault::KillEnvoy(pick) | Fault::CutEnvoy(pick) => pick % self.cluster.envoys(),
+            Fault::KillEnvoy(pick) | Fault::CutEnvoy(pick) | Fault::CutXds(pick) => {
+                pick % self.cluster.envoys()
+            }
             Fault::KillNode(pick)
             | Fault::WipeNode(pick)
             | Fault::PauseNode(pick)
@@ -102,7 +110,8 @@ impl Saboteur {
             | Fault::StallNode(pick)
             | Fault::SlowNode(pick, _)
             | Fault::FailTasks(pick, _)
-            | Fault::RefuseWrites(pick) => self.node(pick),
+            | Fault::RefuseWrites(pick)
+            | Fault::FullDisk(pick) => self.node(pick),
         };
         match fault {
             Fault::KillNode(_) => self.cluster.stop_node(index),
@@ -121,9 +130,10 @@ impl Saboteur {
                 self.cluster.node(index).set_way(Way::Slow(Duration::from_millis(millis)));
             }
             Fault::FailTasks(_, count) => self.order(index, json!({ "failTasks": count })).await,
-            Fault::RefuseWrites(pick) => {
-                let code = if pick % 2 == 0 { "internal" } else { "no_space_left_on_device" };
-                self.order(index, json!({ "refuse": code })).await;
+            Fault::RefuseWrites(_) => self.order(index, json!({ "refuse": "internal" })).await,
+            Fault::FullDisk(_) => {
+                let orders = json!({ "refuse": "no_space_left_on_device", "failTasks": u32::MAX });
+                self.order(index, orders).await;
             }
             Fault::KillControlPlane => self.cluster.stop_control_plane(),
             Fault::KillEnvoy(_) => self.cluster.stop_envoy_at(index),
@@ -131,15 +141,20 @@ impl Saboteur {
                 self.run.set_behind(index, true);
                 self.cluster.set_way_of_envoy(index, Way::Cut);
             }
+            Fault::CutXds(_) => {
+                self.run.set_behind(index, true);
+                self.cluster.set_way_of_xds(index, Way::Cut);
+            }
         }
         Ok(Some(Struck { fault, index }))
     }
 
-    /// A real Meilisearch takes none.
+    /// A real Meilisearch takes none, and one that another fault stopped answers none.
     async fn order(&self, index: usize, orders: Value) {
         let node = self.cluster.node(index).client();
-        if node.put("/test-faults", &orders).await.is_ok_and(|answer| answer.status == 404) {
-            self.run.tally().count("faults", "an order that this node does not take");
+        let answer = timeout(ORDER_PATIENCE, node.put("/test-faults", &orders)).await;
+        if !answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status < 300)) {
+            self.run.tally().count("faults", "an order that a node did not take");
         }
     }
 
@@ -148,6 +163,12 @@ impl Saboteur {
         if struck.iter().any(|one| one.fault == Fault::KillControlPlane) {
             self.cluster.spawn_control_plane()?;
         }
+        // What a node is told comes last: it must be there to take it.
+        let is_told = |fault: Fault| {
+            matches!(fault, Fault::FailTasks(..) | Fault::RefuseWrites(_) | Fault::FullDisk(_))
+        };
+        let mut struck = struck.to_vec();
+        struck.sort_by_key(|one| is_told(one.fault));
         for Struck { fault, index } in struck.iter().copied() {
             match fault {
                 Fault::KillNode(_) | Fault::WipeNode(_) => self.cluster.start_node(index).await?,
@@ -155,15 +176,17 @@ impl Saboteur {
                 Fault::CutNode(_) | Fault::StallNode(_) | Fault::SlowNode(..) => {
                     self.cluster.node(index).set_way(Way::Open);
                 }
-                Fault::FailTasks(..) | Fault::RefuseWrites(_) => self.order(index, json!({})).await,
-                Fault::KillControlPlane | Fault::KillEnvoy(_) | Fault::CutEnvoy(_) => {}
+                Fault::FailTasks(..) | Fault::RefuseWrites(_) | Fault::FullDisk(_) => {
+                    self.order(index, json!({})).await;
+                }
+                Fault::KillControlPlane | Fault::KillEnvoy(_) | Fault::CutEnvoy(_) | Fault::CutXds(_) => {}
             }
         }
         for Struck { fault, index } in struck.iter().copied() {
             match fault {
                 Fault::KillControlPlane => self.cluster.start_control_plane().await?,
                 Fault::KillEnvoy(_) => self.cluster.start_envoy_at(index).await?,
-                Fault::CutEnvoy(_) => {
+                Fault::CutEnvoy(_) | Fault::CutXds(_) => {
                     self.cluster.set_way_of_envoy(index, Way::Open);
                     self.wait_for_envoys().await?;
                     self.run.set_behind(index, false);
@@ -189,7 +212,9 @@ impl Saboteur {
     fn tell(&self, struck: &Struck) -> String {
         match struck.fault {
             Fault::KillControlPlane => "kill the control plane".into(),
-            fault @ (Fault::KillEnvoy(_) | Fault::CutEnvoy(_)) => format!("{} {}", name(fault), struck.index),
+            fault @ (Fault::KillEnvoy(_) | Fault::CutEnvoy(_) | Fault::CutXds(_)) => {
+                format!("{} {}", name(fault), struck.index)
+            }
             fault => format!("{} {}", name(fault), self.cluster.node(struck.index).id()),
         }
     }
@@ -205,8 +230,10 @@ fn name(fault: Fault) -> &'static str {
         Fault::SlowNode(..) => "slow node",
         Fault::FailTasks(..) => "fail tasks of node",
         Fault::RefuseWrites(_) => "refuse writes at node",
+        Fault::FullDisk(_) => "fill disk of node",
         Fault::KillControlPlane => "kill control plane",
         Fault::KillEnvoy(_) => "kill envoy",
         Fault::CutEnvoy(_) => "cut envoy from control plane",
+        Fault::CutXds(_) => "cut xDS of envoy",
     }
 }

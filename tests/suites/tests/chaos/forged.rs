@@ -89,6 +89,19 @@ fn an_old_version_is_seen() {
 }
 
 #[test]
+fn an_edit_changes_what_is_there_and_makes_nothing() {
+    let mut history = History::default();
+    attempt(&mut history, KEY, Effect::Edit, 1, done(1));
+    assert_found(&history, &found(&[]), &[]);
+    assert_found(&history, &found(&[(KEY, whole(1))]), &[Wrong::Resurrected]);
+    attempt(&mut history, KEY, Effect::Replace, 2, done(2));
+    attempt(&mut history, KEY, Effect::Edit, 3, done(3));
+    assert_found(&history, &found(&[(KEY, Content { version: 3, base: Some(2) })]), &[]);
+    assert_found(&history, &found(&[(KEY, whole(2))]), &[Wrong::Version]);
+    assert_found(&history, &found(&[]), &[Wrong::Lost]);
+}
+
+#[test]
 fn a_duplicate_is_seen() {
     let mut history = History::default();
     attempt(&mut history, KEY, Effect::Replace, 1, done(1));

@@ -15,6 +15,7 @@ const LATE: Time = 20_000_000;
 pub enum Kind {
     Add,
     Update,
+    Edit,
     Delete,
     DeleteBatch,
     DeleteByFilter,
@@ -27,6 +28,8 @@ pub enum Effect {
     Replace,
     /// What is not written stays.
     Update,
+    /// The same, if it is there at all.
+    Edit,
     /// It is gone.
     Delete,
 }
@@ -36,8 +39,14 @@ impl Effect {
         match self {
             Effect::Replace => Some(Content { version, base: Some(version) }),
             Effect::Update => Some(Content { version, base: state.and_then(|content| content.base) }),
+            Effect::Edit => state.map(|content| Content { version, ..content }),
             Effect::Delete => None,
         }
+    }
+
+    /// Whether it leaves nothing of what was before.
+    fn says_all(self) -> bool {
+        matches!(self, Effect::Replace | Effect::Delete)
     }
 }
 
@@ -180,7 +189,7 @@ impl History {
         let begun = attempts.iter().take_while(|attempt| operation(attempt).begun <= to).count();
         let attempts = &attempts[..begun];
         // Of what was before one that says all of the document nothing is left.
-        let says_all = |attempt: &Attempt| attempt.effect != Effect::Update && is_done(attempt);
+        let says_all = |attempt: &Attempt| attempt.effect.says_all() && is_done(attempt);
         let first = attempts.iter().rposition(says_all).unwrap_or(0);
         let mut states = BTreeSet::from([None]);
         for (place, attempt) in attempts.iter().enumerate().skip(first) {
@@ -197,12 +206,13 @@ impl History {
         for (place, attempt) in attempts.iter().enumerate().take(last_done.unwrap_or(0)) {
             // What began after it must have ended drove it out.
             let until = operation(attempt).ended.unwrap_or(Time::MAX).saturating_add(LATE);
-            let driven_out = attempts[place..].iter().any(|later| {
-                later.effect != Effect::Update && is_done(later) && operation(later).begun > until
-            });
+            let driven_out = attempts[place..]
+                .iter()
+                .any(|later| later.effect.says_all() && is_done(later) && operation(later).begun > until);
             if operation(attempt).outcome == Outcome::Unknown && !driven_out {
                 let version = place as u64 + 1;
-                let before = states.iter().chain([&None]);
+                let nothing = (attempt.effect != Effect::Edit).then_some(&None);
+                let before = states.iter().chain(nothing);
                 late.extend(before.map(|state| attempt.effect.apply(version, *state)));
                 // Later updates may in turn come after it.
                 for (place, later) in attempts.iter().enumerate().skip(place + 1) {

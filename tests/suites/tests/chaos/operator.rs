@@ -88,6 +88,17 @@ impl Operator {
                 self.join(cluster, &[index], &answer)?;
                 answer
             }
+            Change::LoseNode(pick) => {
+                let Some(index) = of_large_group(pick) else { return Ok("lose: no node to spare".into()) };
+                cluster.stop_node(index);
+                let path = format!("/_miroir/nodes/{}?force=true", cluster.node(index).id());
+                let answer = self.admin.delete(&path).await;
+                match answer.as_ref().is_ok_and(|answer| answer.status < 400) {
+                    true => self.forget(cluster, index)?,
+                    false => cluster.start_node(index).await?,
+                }
+                answer
+            }
             Change::AddGroup if groups.len() == 1 && can_grow(copies) => {
                 let mut new = Vec::new();
                 for _ in 0..copies {
@@ -115,6 +126,9 @@ impl Operator {
             Change::ReplicationFactor(factor) => {
                 self.admin.patch("/_miroir/topology", &json!({ "replicationFactor": factor })).await
             }
+            Change::Shards(shards) => {
+                self.admin.patch("/_miroir/topology", &json!({ "shards": shards })).await
+            }
             Change::Weight(pick, weight) => {
                 let id = cluster.node(self.members[pick % self.members.len()]).id();
                 self.admin.patch(&format!("/_miroir/nodes/{id}"), &json!({ "weight": weight })).await
@@ -124,6 +138,7 @@ impl Operator {
                 self.post("rebalance/pause", json!({})).await
             }
             Change::Cancel => self.post("rebalance/cancel", json!({})).await,
+            Change::Compare(repair) => self.post("anti-entropy", json!({ "repair": repair })).await,
             _ => return Ok(format!("{}: not with this topology", name(change))),
         };
         Ok(match answer {
@@ -167,12 +182,17 @@ impl Operator {
         for index in self.members.clone() {
             let id = cluster.node(index).id();
             if nodes(&topology).all(|node| node["id"] != id) {
-                self.members.retain(|member| *member != index);
-                self.draining.retain(|member| *member != index);
-                cluster.wipe_node(index)?;
+                self.forget(cluster, index)?;
             }
         }
         Ok(())
+    }
+
+    /// Stops a node for good.
+    fn forget(&mut self, cluster: &mut Cluster, index: usize) -> Result<()> {
+        self.members.retain(|member| *member != index);
+        self.draining.retain(|member| *member != index);
+        cluster.wipe_node(index)
     }
 
     /// Ends what was begun: resumes what is paused, asks again for what was canceled or not answered, and tells which
@@ -225,11 +245,17 @@ fn name(change: Change) -> &'static str {
         Change::AddNode(_) => "add node",
         Change::DrainNode(_) => "drain node",
         Change::ReplaceNode(_) => "replace node",
+        Change::LoseNode(_) => "lose node",
         Change::AddGroup => "add group",
         Change::RemoveGroup(_) => "remove group",
         Change::ReplicationFactor(_) => "replication factor",
+        Change::Shards(8) => "8 shards",
+        Change::Shards(16) => "16 shards",
+        Change::Shards(_) => "32 shards",
         Change::Weight(..) => "weight",
         Change::Pause => "pause",
         Change::Cancel => "cancel",
+        Change::Compare(true) => "compare and repair",
+        Change::Compare(false) => "compare",
     }
 }

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use miroir_harness::{Cluster, Options};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::broken::Part;
 use crate::check::Violation;
 use crate::documents::Key;
 use crate::faults::Saboteur;
 use crate::history::{Kind, Outcome};
 use crate::report::Tally;
 use crate::run::{INDEX, Run};
-use crate::schedule::{Schedule, Shape};
+use crate::schedule::{Schedule, Shape, Step};
 use crate::settle::{self, SHARDS};
-use crate::{reader, writer};
+use crate::{compare, reader, writer};
 
 /// Those whose documents change. Nobody touches the documents of writer 0.
 const WRITERS: u16 = 4;
@@ -30,10 +31,19 @@ pub struct Play {
     pub shape: Shape,
     /// How long clients and faults go on.
     pub lasts: Duration,
-    /// Keys of the control plane's configuration.
-    pub config: Value,
-    /// Deletes a document on one node, and puts one on a node that does not own it, when all is at rest.
-    pub is_rigged: bool,
+    /// What goes wrong; if not given, what the seed says.
+    pub script: Option<Vec<Step>>,
+    /// What must be seen.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What is done behind everybody's back.
+#[derive(Clone, Copy, Debug)]
+pub enum Sabotage {
+    /// A document is deleted on one node, and put on a node that does not own it, when all is at rest.
+    Documents,
+    /// A part of the protocol is left out.
+    Protocol(Part),
 }
 
 /// What came of it.
@@ -59,7 +69,7 @@ impl Play {
         tally.count_operations(&run.history());
         println!("{tally}");
         let is_strange = played.is_err() || !violations.is_empty();
-        if is_strange && !self.is_rigged {
+        if is_strange && self.sabotage.is_none() {
             let keys: BTreeSet<Key> = violations.iter().filter_map(|violation| violation.key).collect();
             for key in keys.into_iter().take(4) {
                 println!("  {}:\n{}", key.id(), run.history().describe(key));
@@ -72,15 +82,14 @@ impl Play {
     }
 
     fn options(&self) -> Options {
-        let mut config = json!({
+        // Who is cut off is soon gone on without, where just that is to be seen.
+        let envoy_grace_ms = if self.script.is_some() { 1000 } else { 15_000 };
+        let config = json!({
             "health": { "interval_ms": 200, "timeout_ms": 1000 },
             "timeouts": { "read_ms": 2000, "write_ms": 2000, "control_plane_ms": 6000 },
             // Those who will not come back are not waited for long.
-            "rebalance": { "write_patience_ms": 3000, "envoy_grace_ms": 15_000 },
+            "rebalance": { "write_patience_ms": 3000, "envoy_grace_ms": envoy_grace_ms },
         });
-        for (key, value) in self.config.as_object().into_iter().flatten() {
-            config[key] = value.clone();
-        }
         Options {
             nodes: self.shape.nodes,
             replica_groups: self.shape.groups,
@@ -96,6 +105,9 @@ impl Play {
 
     async fn play_with(&self, saboteur: &mut Saboteur, run: &Arc<Run>) -> Result<()> {
         prepare(saboteur, run).await?;
+        if let Some(Sabotage::Protocol(part)) = self.sabotage {
+            part.leave_out(&saboteur.cluster)?;
+        }
 
         let mut clients = JoinSet::new();
         let seed = |part: u64| Rng::with_seed(self.seed.wrapping_mul(1000).wrapping_add(part));
@@ -109,8 +121,11 @@ impl Play {
         watchers.spawn(writer::watch_tasks(run.clone()));
 
         let begun = Instant::now();
-        let schedule = Schedule::new(self.seed, self.shape);
-        for step in schedule.take_while(|_| begun.elapsed() < self.lasts) {
+        let steps: Box<dyn Iterator<Item = Step> + Send> = match &self.script {
+            Some(steps) => Box::new(steps.clone().into_iter()),
+            None => Box::new(Schedule::new(self.seed, self.shape)),
+        };
+        for step in steps.take_while(|_| begun.elapsed() < self.lasts) {
             saboteur.take(&step).await?;
         }
         run.stop();
@@ -118,12 +133,18 @@ impl Play {
         while let Some(ended) = clients.join_next().await {
             ended?;
         }
+        if matches!(self.sabotage, Some(Sabotage::Protocol(_))) && !run.violations().is_empty() {
+            // Seen already; it may never come to rest.
+            return Ok(());
+        }
         settle::settle(saboteur, run).await;
         watchers.shutdown().await;
         println!("{:9.3}  at rest", run.now() as f64 / 1e6);
-        if self.is_rigged {
+        compare::count(&saboteur.admin, run).await;
+        if let Some(Sabotage::Documents) = self.sabotage {
             saboteur.rig().await?;
         }
+        compare::compare_at_rest(&saboteur.admin, run).await?;
         let copies = settle::check_nodes(saboteur, run).await?;
         run.tally().add("documents", "copies on nodes at the end", copies);
         reader::look_at_everything(run, WRITERS).await;
@@ -142,9 +163,9 @@ async fn prepare(saboteur: &Saboteur, run: &Run) -> Result<()> {
         "pagination": { "maxTotalHits": 100_000 },
     });
     index.update_settings(&settings).await?;
+    client.patch("/experimental-features", &json!({ "editDocumentsByFunction": true })).await?.ok()?;
     let keys = (0..writer::DOCUMENTS).map(|number| Key { writer: 0, number }).collect();
-    let intent =
-        writer::Intent { kind: Kind::Add, writer: 0, keys, lines: false, patience: writer::PATIENCE };
+    let intent = writer::Intent { kind: Kind::Add, writer: 0, keys, lines: None, patience: writer::PATIENCE };
     let outcome = writer::carry_out(run, intent, 0).await;
     anyhow::ensure!(outcome == Outcome::Acknowledged, "the first documents: {outcome:?}");
     let (task, operation) = run.history().pending_tasks().pop_first().context("no task")?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use miroir_harness::{Answer, Client, Cluster, Method};
@@ -115,15 +115,16 @@ impl Run {
         timeout(PATIENCE, request).await?
     }
 
-    /// Sends lines of JSON to an Envoy.
+    /// Sends lines of JSON to an Envoy, in pieces with a pause before each.
     pub async fn send_lines(
         &self,
         envoy: usize,
         method: Method,
         path: &str,
-        lines: String,
+        lines: Vec<Vec<u8>>,
+        pause: Duration,
     ) -> Result<Answer> {
-        let request = self.envoys[envoy].send(method, path, Some("application/x-ndjson"), lines.into_bytes());
+        let request = self.envoys[envoy].send_pieces(method, path, "application/x-ndjson", lines, pause);
         timeout(PATIENCE, request).await?
     }
 }

@@ -45,10 +45,14 @@ pub enum Fault {
     FailTasks(Pick, u64),
     /// It answers changes of documents with an error.
     RefuseWrites(Pick),
+    /// It refuses all changes of documents, and what it took before fails.
+    FullDisk(Pick),
     KillControlPlane,
     KillEnvoy(Pick),
     /// It can't reach the control plane.
     CutEnvoy(Pick),
+    /// It is told of nothing new, and reaches the control plane for all else.
+    CutXds(Pick),
 }
 
 /// What an operator changes. The cluster takes its time to follow.
@@ -58,13 +62,19 @@ pub enum Change {
     /// And remove it once it is empty.
     DrainNode(Pick),
     ReplaceNode(Pick),
+    /// A node is gone for good, and removed.
+    LoseNode(Pick),
     AddGroup,
     RemoveGroup(Pick),
     ReplicationFactor(usize),
+    /// So many shards.
+    Shards(u32),
     Weight(Pick, u8),
     /// Pause, until the next step is over.
     Pause,
     Cancel,
+    /// Compares all replicas, and repairs them if so.
+    Compare(bool),
 }
 
 /// What happens next.
@@ -99,8 +109,9 @@ impl Schedule {
             40..55 => Fault::CutNode(pick),
             55..62 => Fault::StallNode(pick),
             62..72 => Fault::SlowNode(pick, self.random.u64(20..400)),
-            72..82 => Fault::FailTasks(pick, self.random.u64(1..6)),
-            82..90 => Fault::RefuseWrites(pick),
+            72..80 => Fault::FailTasks(pick, self.random.u64(1..6)),
+            80..85 => Fault::RefuseWrites(pick),
+            85..91 => Fault::FullDisk(pick),
             _ => Fault::WipeNode(pick),
         }
     }
@@ -108,26 +119,30 @@ impl Schedule {
     fn of_control(&mut self) -> Fault {
         let pick = self.pick();
         match self.random.u8(..100) {
-            0..45 => Fault::KillControlPlane,
-            45..70 => Fault::KillEnvoy(pick),
-            _ => Fault::CutEnvoy(pick),
+            0..40 => Fault::KillControlPlane,
+            40..60 => Fault::KillEnvoy(pick),
+            60..80 => Fault::CutEnvoy(pick),
+            _ => Fault::CutXds(pick),
         }
     }
 
     fn change(&mut self) -> Option<Change> {
         let pick = self.pick();
         let change = match self.random.u8(..100) {
-            0..22 => Change::AddNode(pick),
-            22..44 => Change::DrainNode(pick),
-            44..58 => Change::ReplaceNode(pick),
-            58..66 => Change::AddGroup,
-            66..74 => Change::RemoveGroup(pick),
-            74..84 => Change::ReplicationFactor(self.random.usize(1..=3)),
-            84..90 => Change::Weight(pick, self.random.u8(1..=4)),
-            90..96 => Change::Pause,
-            _ => Change::Cancel,
+            0..20 => Change::AddNode(pick),
+            20..36 => Change::DrainNode(pick),
+            36..48 => Change::ReplaceNode(pick),
+            48..56 => Change::LoseNode(pick),
+            56..63 => Change::AddGroup,
+            63..70 => Change::RemoveGroup(pick),
+            70..77 => Change::ReplicationFactor(self.random.usize(1..=3)),
+            77..84 => Change::Shards([8, 16, 32][pick % 3]),
+            84..87 => Change::Weight(pick, self.random.u8(1..=4)),
+            87..90 => Change::Pause,
+            90..93 => Change::Cancel,
+            _ => Change::Compare(self.random.bool()),
         };
-        (self.random.u8(..100) < 45).then_some(change)
+        (self.random.u8(..100) < 50).then_some(change)
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {

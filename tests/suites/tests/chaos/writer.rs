@@ -47,10 +47,25 @@ pub struct Intent {
     pub kind: Kind,
     pub writer: u16,
     pub keys: Vec<Key>,
-    /// As lines instead of a list.
-    pub lines: bool,
+    /// As lines, in so many pieces, instead of a list.
+    pub lines: Option<Pieces>,
     /// How long an answer is waited for. Who gives up early leaves a request behind that was begun.
     pub patience: Duration,
+}
+
+/// How a body comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    pub count: usize,
+    /// The pause before each.
+    pub pause: Duration,
+}
+
+impl Pieces {
+    fn of(self, body: &str) -> Vec<Vec<u8>> {
+        let size = body.len().div_ceil(self.count).max(1);
+        body.as_bytes().chunks(size).map(<[u8]>::to_vec).collect()
+    }
 }
 
 /// How long a client waits for an answer.
@@ -59,8 +74,9 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 impl Intent {
     fn choose(writer: u16, random: &mut Rng) -> Intent {
         let (kind, most) = match random.u8(..100) {
-            0..48 => (Kind::Add, 12),
-            48..72 => (Kind::Update, 12),
+            0..43 => (Kind::Add, 12),
+            43..63 => (Kind::Update, 12),
+            63..72 => (Kind::Edit, 12),
             72..82 => (Kind::Delete, 1),
             82..93 => (Kind::DeleteBatch, 8),
             _ => (Kind::DeleteByFilter, 0),
@@ -82,13 +98,15 @@ impl Intent {
         let keys = numbers.into_iter().map(|number| Key { writer, number }).collect();
         let is_patient = random.u8(..100) < 95;
         let patience = if is_patient { PATIENCE } else { Duration::from_millis(random.u64(1..40)) };
-        Intent { kind, writer, keys, lines: random.bool(), patience }
+        let pieces = Pieces { count: random.usize(1..6), pause: Duration::from_millis(random.u64(..40)) };
+        Intent { kind, writer, keys, lines: random.bool().then_some(pieces), patience }
     }
 
     fn effect(&self) -> Effect {
         match self.kind {
             Kind::Add => Effect::Replace,
             Kind::Update => Effect::Update,
+            Kind::Edit => Effect::Edit,
             Kind::Delete | Kind::DeleteBatch | Kind::DeleteByFilter => Effect::Delete,
         }
     }
@@ -101,6 +119,17 @@ impl Intent {
         match self.kind {
             Kind::Add => (Method::POST, path(""), Some(documents(whole))),
             Kind::Update => (Method::PUT, path(""), Some(documents(partial))),
+            Kind::Edit => {
+                let numbers: Vec<u16> = self.keys.iter().map(|key| key.number).collect();
+                let versions =
+                    self.keys.iter().map(|key| key.id()).zip(versions.iter().copied().map(Value::from));
+                let body = json!({
+                    "filter": format!("writer = {} AND number IN {numbers:?}", self.writer),
+                    "function": "doc.version = context.versions[doc.id]",
+                    "context": { "versions": Value::Object(versions.collect()) },
+                });
+                (Method::POST, path("/edit"), Some(body))
+            }
             Kind::Delete => (Method::DELETE, path(&format!("/{}", self.keys[0].id())), None),
             Kind::DeleteBatch => {
                 let ids = self.keys.iter().map(|key| Value::from(key.id()));
@@ -120,12 +149,12 @@ pub async fn carry_out(run: &Run, intent: Intent, envoy: usize) -> Outcome {
         run.history().begin(intent.kind, intent.effect(), &intent.keys, envoy, run.now());
     let (method, path, body) = intent.request(&versions);
     let send = async {
-        match body {
-            Some(Value::Array(documents)) if intent.lines && intent.kind != Kind::DeleteBatch => {
+        match (body, intent.lines) {
+            (Some(Value::Array(documents)), Some(pieces)) if intent.kind != Kind::DeleteBatch => {
                 let lines = documents.iter().map(|document| format!("{document}\n")).collect::<String>();
-                run.send_lines(envoy, method, &path, lines).await
+                run.send_lines(envoy, method, &path, pieces.of(&lines), pieces.pause).await
             }
-            body => run.send(envoy, method, &path, body.as_ref()).await,
+            (body, _) => run.send(envoy, method, &path, body.as_ref()).await,
         }
     };
     let answer = match timeout(intent.patience, send).await {

@@ -2,10 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use miroir_harness::wait_until;
+use miroir_harness::{Cluster, wait_until};
+use miroir_suites::stats::envoy_stats;
 use serde_json::{Value, json};
 
 use crate::{DOCUMENTS, PATIENCE, check_placement, cluster, film, films, settled};
+
+/// Compares all replicas; gives the report.
+async fn compare(cluster: &Cluster, repair: bool) -> Value {
+    let admin = cluster.admin();
+    let begun = admin.post("/_miroir/anti-entropy", &json!({ "repair": repair })).await.unwrap();
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let mut report = Value::Null;
+    wait_until("the check to end", PATIENCE, async || {
+        report = admin.get("/_miroir/anti-entropy").await?.json()?;
+        Ok(report["repairs"] == repair && report["finishedAt"].is_string())
+    })
+    .await
+    .unwrap();
+    report
+}
 
 #[tokio::test]
 async fn a_node_that_was_away_is_repaired() {
@@ -76,15 +92,7 @@ async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
         (true, vec!["misplaced", "missing", "wrongTag"]),
         (false, vec![]),
     ] {
-        let begun = admin.post("/_miroir/anti-entropy", &json!({ "repair": repair })).await.unwrap();
-        assert_eq!(begun.status, 202, "{}", begun.text());
-        let mut report = Value::Null;
-        wait_until("the check to end", PATIENCE, async || {
-            report = admin.get("/_miroir/anti-entropy").await?.json()?;
-            Ok(report["repairs"] == repair && report["finishedAt"].is_string())
-        })
-        .await
-        .unwrap();
+        let report = compare(&cluster, repair).await;
         let findings = report["findings"].as_array().unwrap();
         let mut found: Vec<&str> = findings.iter().map(|finding| finding["kind"].as_str().unwrap()).collect();
         found.sort_unstable();
@@ -129,4 +137,33 @@ async fn when_the_last_clean_copy_is_lost_an_operator_says_which_one_counts() {
     // What node 1 has missed is lost, and nothing else.
     let expected: BTreeMap<u64, Value> = (0..DOCUMENTS).map(|id| (id, film(id, 1))).collect();
     check_placement(&cluster, "films", &expected).await;
+}
+
+#[tokio::test]
+async fn a_write_that_never_ends_keeps_no_replicas_from_being_compared() {
+    let mut cluster = cluster(3, 2).await;
+    films(&cluster).await;
+    for node in 0..3 {
+        cluster.pause_node(node).unwrap();
+    }
+    let client = cluster.client();
+    let body = json!([film(1, 2)]);
+    let write = tokio::spawn(async move { client.post("/indexes/films/documents", &body).await });
+    wait_until("the write to be on its way", PATIENCE, async || {
+        let stats = envoy_stats(&cluster).await;
+        let mut of_nodes = stats.iter().filter(|(name, _)| {
+            name.ends_with(".upstream_rq_active") && !name.starts_with("cluster.miroir-control-plane.")
+        });
+        Ok(of_nodes.any(|(_, active)| *active > 0))
+    })
+    .await
+    .unwrap();
+    cluster.stop_envoy();
+    for node in 0..3 {
+        cluster.resume_node(node).unwrap();
+    }
+    assert!(write.await.unwrap().is_err(), "nobody can have answered");
+    cluster.start_envoy().await.unwrap();
+    let report = compare(&cluster, false).await;
+    assert_eq!((&report["unchecked"], &report["shardsCompared"]), (&json!([]), &json!(16)), "{report:#}");
 }
