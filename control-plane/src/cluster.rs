@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::placement::{Candidate, place};
@@ -27,6 +27,8 @@ use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
 const ENVOYS_WAIT: Duration = Duration::from_secs(5);
+/// So long tasks wait for an Envoy that does not take a routing table.
+const RESTRICTION_WAIT: Duration = Duration::from_secs(15);
 /// Within this time an Envoy that has gone is expected back.
 const ENVOYS_RETURN: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,8 @@ pub struct Cluster {
     pub envoys: Envoys,
     members: watch::Sender<Arc<Members>>,
     table: watch::Sender<Arc<RoutingTable>>,
+    /// The newest routing table by which fewer copies may be read than by the one before, and when it was published.
+    restricted: std::sync::Mutex<(u64, Instant)>,
     /// Held while a table is made, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
 }
@@ -131,6 +135,7 @@ impl Cluster {
             members: watch::Sender::new(Members::new(topology, &config)),
             health: RwLock::default(),
             filter_token,
+            restricted: std::sync::Mutex::new((table.version, Instant::now())),
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
@@ -207,6 +212,9 @@ impl Cluster {
             return Ok(last);
         }
         let table = Arc::new(RoutingTable { version: last.version + 1, ..same_version });
+        if (table.epoch, &table.stale) != (last.epoch, &last.stale) {
+            *self.restricted() = (table.version, Instant::now());
+        }
         self.table.send_replace(table.clone());
         tracing::debug!(version = table.version, epoch = table.epoch, "published a routing table");
         Ok(table)
@@ -233,6 +241,18 @@ impl Cluster {
             );
         }
         Ok(())
+    }
+
+    /// Whether no Envoy that is connected, or was a moment ago, reads a copy that it must not read any more: one that
+    /// missed a write, or that gets none since its node owns the shard no more. An Envoy that does not take the table is
+    /// waited for a little while only.
+    pub fn is_read_by_all_as_known(&self) -> bool {
+        let (version, since) = *self.restricted();
+        self.envoys.all_know_of(version, ENVOYS_RETURN) || since.elapsed() > RESTRICTION_WAIT
+    }
+
+    fn restricted(&self) -> std::sync::MutexGuard<'_, (u64, Instant)> {
+        self.restricted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The nodes that are up, with their clients.

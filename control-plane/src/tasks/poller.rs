@@ -30,8 +30,6 @@ const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// so what comes later can wait.
 const TASKS_AT_ONCE: usize = 1000;
 const UIDS_AT_ONCE: usize = 100;
-/// Within this time an Envoy that has gone is expected back.
-const ENVOYS_RETURN: Duration = Duration::from_secs(5);
 
 /// Looks after the tasks of this cluster for ever.
 pub async fn run(cluster: Arc<Cluster>) {
@@ -92,14 +90,16 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
         if task.status == TaskStatus::Canceled {
             task.canceled_by = cancelations.of(task.uid);
         }
+        if !may_be_told(cluster, &task) {
+            continue;
+        }
         if task.status.is_final()
             && let Err(error) = finish(cluster, &task).await
         {
             error!(uid = task.uid, %error, "a task could not be finished yet");
             continue;
         }
-        // Once a client knows that it is done, no Envoy may read a replica that lacks it.
-        if task.status.is_final() && is_missed_somewhere(&task) && !is_known_everywhere(cluster).await? {
+        if !may_be_told(cluster, &task) {
             continue;
         }
         cluster.store.save_task(&task).await?;
@@ -108,14 +108,10 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
     Ok(round)
 }
 
-fn is_missed_somewhere(task: &TaskRecord) -> bool {
-    task.parts.iter().any(TaskPart::is_missed) || !merge::left_behind(task).is_empty()
-}
-
-/// Whether every Envoy that is connected, or was a moment ago, runs with what is known of the replicas now.
-async fn is_known_everywhere(cluster: &Cluster) -> Result<bool, StoreError> {
-    let version = cluster.publish().await?.version;
-    Ok(cluster.envoys.all_know_of(version, ENVOYS_RETURN))
+/// Once a client knows that a write is done, no Envoy may read a copy that lacks it.
+fn may_be_told(cluster: &Cluster, task: &TaskRecord) -> bool {
+    let is_about_documents = task.parts.iter().any(|part| !part.shards.is_empty());
+    !(task.status.is_final() && is_about_documents) || cluster.is_read_by_all_as_known()
 }
 
 fn circumstances(cluster: &Cluster) -> Circumstances {
