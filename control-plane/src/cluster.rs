@@ -445,6 +445,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_envoy_that_is_expected_back_may_read_what_it_must_not() {
+        let cluster = testing::open(json!({}), &testing::store()).await.unwrap();
+        assert!(cluster.is_read_by_all_as_known());
+        cluster.envoys.expect(["an Envoy".to_owned()]);
+        assert!(!cluster.is_read_by_all_as_known());
+    }
+
+    #[tokio::test]
     async fn where_a_node_is_may_change() {
         let store = testing::store();
         testing::open(json!({}), &store).await.unwrap();
