@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{Api, Failure};
 use crate::cluster::Cluster;
-use crate::indexes;
+use crate::indexes::{self, Gates};
 use crate::store::{Fence, IndexRecord, NewTask, StoreError, TaskPart, TaskStatus};
 use crate::tasks::follow::{Taken, follow, taken};
 use crate::tasks::{kind, merge, view};
@@ -47,18 +47,38 @@ async fn begin_write(
         let index = api.cluster.store.index(&write.index).await?;
         return Ok(Json(begun(index.as_ref(), None)));
     }
-    let passed = api.cluster.gates.pass(&write.index).await;
-    let index = indexes::ensure(&api.cluster, &write).await;
-    let goes_on = index.as_ref().is_ok_and(|index| {
-        let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
-        index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key
-    });
-    if !goes_on {
-        api.cluster.gates.leave(passed);
+    let mut passage = Passage { gates: &api.cluster.gates, write: None };
+    let passed = passage.begin(&write.index).await;
+    let index = indexes::ensure(&api.cluster, &write).await?;
+    let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
+    let goes_on =
+        index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key;
+    if goes_on {
+        passage.write = None;
     }
-    let index = index?;
     let ticket = Ticket { write: passed, generation: index.as_ref().map(|index| index.generation) };
     Ok(Json(begun(index.as_ref(), Some(ticket))))
+}
+
+/// A write that has passed its gate. It is over if the filter does not wait for the answer: then nobody will ever tell of
+/// its end.
+struct Passage<'g> {
+    gates: &'g Gates,
+    write: Option<Uuid>,
+}
+
+impl Passage<'_> {
+    async fn begin(&mut self, index: &str) -> Uuid {
+        *self.write.insert(self.gates.pass(index).await)
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        if let Some(write) = self.write {
+            self.gates.leave(write);
+        }
+    }
 }
 
 fn begun(index: Option<&IndexRecord>, ticket: Option<Ticket>) -> BegunWrite {
@@ -254,5 +274,22 @@ fn kind(kind: WriteKind) -> &'static str {
         WriteKind::DocumentAdditionOrUpdate => kind::DOCUMENT_ADDITION,
         WriteKind::DocumentDeletion => kind::DOCUMENT_DELETION,
         WriteKind::DocumentEdition => kind::DOCUMENT_EDITION,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_whose_beginning_nobody_waited_for_is_over() {
+        let gates = Gates::default();
+        let mut passage = Passage { gates: &gates, write: None };
+        passage.begin("movies").await;
+        assert!(!gates.barrier("movies", Duration::ZERO).await);
+        drop(passage);
+        assert!(gates.barrier("movies", Duration::ZERO).await);
     }
 }
