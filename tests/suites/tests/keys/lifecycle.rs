@@ -8,6 +8,8 @@ use crate::{outcome, uid};
 
 /// Of its own, since it looks at all keys.
 static PAIR: SharedPair = SharedPair::new(Options::default);
+/// Its keys are not those that are listed there.
+static REFUSING: SharedPair = SharedPair::new(Options::default);
 
 /// A key as it can be compared: without dates, and without the uids that each server chose for itself.
 fn lasting(mut key: Value) -> Value {
@@ -88,7 +90,7 @@ async fn keys_live_as_on_one_node() {
 
 #[tokio::test]
 async fn what_is_wrong_is_refused_as_on_one_node() {
-    let pair = PAIR.get().await;
+    let pair = REFUSING.get().await;
     let taken =
         json!({ "uid": uid(9), "actions": ["search"], "indexes": ["*"], "expiresAt": "2099-01-01 00:00:00" });
     pair.both(async |client| client.post("/keys", &taken).await.unwrap().ok().unwrap()).await;
