@@ -8,8 +8,8 @@ use tracing::error;
 
 use crate::cluster::Cluster;
 
-/// How often Envoys that stay connected are recorded again.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How often Envoys that stay connected are recorded again: several times while they would be waited for.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// Records the Envoys that are connected, for ever.
 pub async fn remember(cluster: &Cluster) {
@@ -30,7 +30,7 @@ pub async fn remember(cluster: &Cluster) {
         }
         known = now;
         // Everything that an Envoy is sent or takes is told, too; only who comes and goes matters.
-        let _ = tokio::time::timeout(PAUSE, async {
+        let _ = tokio::time::timeout((grace / 4).clamp(PAUSES.0, PAUSES.1), async {
             while envoys.changed().await.is_ok() {
                 let now: BTreeSet<String> =
                     envoys.borrow_and_update().values().map(|envoy| envoy.node.clone()).collect();
