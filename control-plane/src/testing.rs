@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{IndexRecord, SqliteStore, Store, StoreError};
 
 /// A cluster of three nodes that nobody will find, with `changes` to its configuration.
 pub fn config(changes: Value) -> Config {
@@ -38,4 +39,19 @@ pub fn store() -> Arc<dyn Store> {
 /// Opens a cluster.
 pub async fn open(changes: Value, store: &Arc<dyn Store>) -> Result<Arc<Cluster>, StoreError> {
     Cluster::open(config(changes), store.clone()).await.map(Arc::new)
+}
+
+/// An index that has just been created.
+pub fn index(uid: &str) -> IndexRecord {
+    let now = OffsetDateTime::now_utc();
+    IndexRecord {
+        uid: uid.into(),
+        primary_key: None,
+        created_at: now,
+        updated_at: now,
+        settings: Value::Null,
+        settings_version: 0,
+        generation: 0,
+        adopting: false,
+    }
 }

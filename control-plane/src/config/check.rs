@@ -7,8 +7,7 @@ use url::Url;
 
 use super::{Config, ConfigError, NodeConfig};
 
-/// Beyond this a routing table is too large to be pushed with every change.
-/// The most shards that a cluster may have.
+/// The most shards that a cluster may have: with more, a routing table is too large to be pushed with every change.
 pub const MAX_SHARDS: u32 = 4096;
 
 /// Checks all values; the first that is wrong is reported.

@@ -30,6 +30,7 @@ pub use scan::{NodeScan, scan};
 pub use strays::{Misplaced, Owners, Rehomed, delete_misplaced, rehome};
 pub use sync::sync;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use miroir_core::tag::Tags;
@@ -75,11 +76,25 @@ pub struct CopiedIndex {
     pub generation: u64,
 }
 
+/// The indexes that are done, by uid and generation.
+pub type DoneIndexes = BTreeSet<(String, u64)>;
+
 impl CopiedIndex {
     /// The index of a record; `None` if it has no primary key yet, and so no documents.
     pub fn new(record: &IndexRecord) -> Option<CopiedIndex> {
         let primary_key = record.primary_key.clone()?;
         Some(CopiedIndex { uid: record.uid.clone(), primary_key, generation: record.generation })
+    }
+
+    /// An index that is not done yet; `None` if all are. To be asked again after each: what is created or renamed meanwhile
+    /// must be dealt with, too.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn next(store: &dyn Store, done: &DoneIndexes) -> Result<Option<CopiedIndex>, StoreError> {
+        let indexes = store.indexes().await?;
+        let mut with_documents = indexes.values().filter_map(CopiedIndex::new);
+        Ok(with_documents.find(|index| !done.contains(&(index.uid.clone(), index.generation))))
     }
 }
 

@@ -32,7 +32,7 @@ impl Progress {
     }
 
     /// So many documents more are to be looked at.
-    pub fn expect(&self, documents: usize) {
+    pub(super) fn expect(&self, documents: usize) {
         self.documents.fetch_add(documents as u64, Relaxed);
     }
 

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::fence;
 use crate::cluster::Cluster;
-use crate::copy::{CopiedIndex, CopyError, Progress, Replica, sync};
+use crate::copy::{CopiedIndex, CopyError, DoneIndexes, Progress, Replica, sync};
 use crate::store::{StoreError, TaskPart};
 
 /// Shards that a node gets from another.
@@ -87,16 +87,8 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
     }
     let shards: Vec<ShardId> = missed.keys().copied().collect();
     let context = cluster.rebalance.copying(cluster);
-    // What is created or renamed while others are copied must be copied, too.
-    let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
-    loop {
-        let indexes = cluster.store.indexes().await?;
-        let next = indexes.values().filter_map(CopiedIndex::new);
-        let Some(index) =
-            next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
-        else {
-            break;
-        };
+    let mut done = DoneIndexes::new();
+    while let Some(index) = CopiedIndex::next(&*cluster.store, &done).await? {
         match sync(context, &index, &shards, &source, &target, progress).await {
             Ok(()) => {
                 done.insert((index.uid, index.generation));
@@ -129,8 +121,7 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-    use time::OffsetDateTime;
+    use serde_json::json;
 
     use super::*;
     use crate::store::IndexRecord;
@@ -139,17 +130,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_clean_by_now_is_left_alone() {
         let cluster = testing::open(json!({}), &testing::store()).await.unwrap();
-        let now = OffsetDateTime::now_utc();
-        let index = IndexRecord {
-            uid: "movies".into(),
-            primary_key: Some("id".into()),
-            created_at: now,
-            updated_at: now,
-            settings: Value::Null,
-            settings_version: 0,
-            generation: 0,
-            adopting: false,
-        };
+        let index = IndexRecord { primary_key: Some("id".into()), ..testing::index("movies") };
         cluster.store.save_index(&index).await.unwrap();
         let epoch = cluster.store.current_epoch().await.unwrap().unwrap();
         let owners: Vec<&str> = epoch.owners_of(3).collect();

@@ -1,6 +1,5 @@
 //! Gets the cluster to another number of shards, see [`miroir_core::rebalance::reshard`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -19,7 +18,7 @@ use super::round::Outcome;
 use super::target::{difference, target};
 use crate::cluster::Cluster;
 use crate::config::MAX_SHARDS;
-use crate::copy::{self, CopiedIndex, CopyError, Progress, Replica};
+use crate::copy::{self, CopiedIndex, CopyError, DoneIndexes, Progress, Replica};
 use crate::refusal::refused;
 use crate::store::{RebalanceRecord, Resharding, StoreError};
 
@@ -185,15 +184,8 @@ impl Reshards {
 
 /// Gives all documents on all nodes the tags with which they would be written now.
 async fn tag_everywhere(cluster: &Cluster, progress: &Progress) -> Result<(), CopyError> {
-    let mut done: BTreeSet<(String, u64)> = BTreeSet::new();
-    loop {
-        let indexes = cluster.store.indexes().await?;
-        let next = indexes.values().filter_map(CopiedIndex::new);
-        let Some(index) =
-            next.into_iter().find(|index| !done.contains(&(index.uid.clone(), index.generation)))
-        else {
-            return Ok(());
-        };
+    let mut done = DoneIndexes::new();
+    while let Some(index) = CopiedIndex::next(&*cluster.store, &done).await? {
         let up = cluster.up_clients().await;
         if let Some(away) =
             cluster.members().nodes.iter().find(|node| up.iter().all(|(id, _)| *id != node.id))
@@ -212,4 +204,5 @@ async fn tag_everywhere(cluster: &Cluster, progress: &Progress) -> Result<(), Co
             Err(error) => return Err(error),
         }
     }
+    Ok(())
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use miroir_core::control::PartOutcome;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use super::*;
+use crate::testing::index;
 
 /// Runs every test. `open` opens the store of that name, and what was in it when it was last open is still there.
 pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) -> F) {
@@ -419,20 +420,6 @@ async fn unfinished_tasks_are_found<S: Store, F: Future<Output = S>>(open: &impl
     };
     assert_eq!(uids(10).await, [0, 2, 3]);
     assert_eq!(uids(2).await, [0, 2]);
-}
-
-pub(super) fn index(uid: &str) -> IndexRecord {
-    let now = OffsetDateTime::now_utc();
-    IndexRecord {
-        uid: uid.into(),
-        primary_key: None,
-        created_at: now,
-        updated_at: now,
-        settings: Value::Null,
-        settings_version: 0,
-        generation: 0,
-        adopting: false,
-    }
 }
 
 pub(super) fn task(index: &str, status: TaskStatus) -> NewTask {

@@ -6,8 +6,9 @@ use std::future::Future;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use super::conformance::{index, task};
+use super::conformance::task;
 use super::*;
+use crate::testing::index;
 
 pub async fn run<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     indexes_exchange_their_uids(open).await;
