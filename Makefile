@@ -1,7 +1,7 @@
 # Each target installs what it lacks, into .tools where it can.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test chart chaos stream lint bench build rust envoy sdks chart-tools lint-tools
+.PHONY: help demo up down test chart chaos stream lint bench build rust envoy sdks redis chart-tools lint-tools
 .NOTPARALLEL:
 
 # Where rustup puts Rust, should the shell not know it yet.
@@ -25,7 +25,7 @@ down: ## stop it
 	@if [ -x $(TARGET)/release/miroir-harness ]; then $(TARGET)/release/miroir-harness down; \
 	else echo 'miroir: nothing is up'; fi
 
-test: build envoy sdks chart-tools ## all tests, natively and as Wasm, and those of the Helm chart
+test: build envoy sdks redis chart-tools ## all tests, natively and as Wasm, and those of the Helm chart
 	cargo test --release
 	scripts/test-wasm
 	scripts/test-chart
@@ -42,9 +42,11 @@ stream: build envoy ## send 1 GB through one connection, and print how much memo
 lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration files
 	@scripts/lint
 
-bench: build envoy ## time the core, and what a search costs Envoy
+bench: build envoy redis ## time all that should be fast, in a quarter of an hour; the figures also go to target/benchmarks.json
+	scripts/wasm -p miroir-bench-workload
+	cargo build --profile wasm -p miroir-bench-workload --bin miroir-bench-native
 	cargo bench -p miroir-core
-	@$(TARGET)/release/miroir-bench
+	@$(TARGET)/release/miroir-bench --json $(TARGET)/benchmarks.json
 
 build: rust
 	@scripts/build
@@ -57,6 +59,9 @@ envoy:
 
 sdks:
 	@scripts/install-sdks
+
+redis:
+	@scripts/install-redis
 
 chart-tools:
 	@scripts/install-chart-tools

@@ -6,20 +6,24 @@
 //! their owners get them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
+use miroir_core::error::ApiError;
 use miroir_core::rebalance::{Epoch, Refused, Stale};
 use miroir_core::shard::ShardId;
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, MutexGuard};
-use tracing::{error, info, warn};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::{info, warn};
 use utoipa::ToSchema;
 
 use crate::cluster::Cluster;
 use crate::copy::{self, Context, CopiedIndex, CopyError, Replica};
 use crate::rebalance::fence;
+use crate::refusal::refused;
+use crate::store::StoreError;
 
 /// So many ids of each kind are reported.
 const EXAMPLES: usize = 5;
@@ -28,14 +32,14 @@ const EXAMPLES: usize = 5;
 #[derive(Debug, Default)]
 pub struct AntiEntropy {
     /// Held while one runs.
-    running: Mutex<()>,
+    running: Arc<Mutex<()>>,
     last: std::sync::Mutex<Option<Report>>,
 }
 
 impl AntiEntropy {
     /// While this is held, none runs; `None` if one does.
-    pub fn hold(&self) -> Option<MutexGuard<'_, ()>> {
-        self.running.try_lock().ok()
+    pub fn hold(&self) -> Option<OwnedMutexGuard<()>> {
+        self.running.clone().try_lock_owned().ok()
     }
 
     /// What the last check has found, or the one that runs has by now.
@@ -111,25 +115,33 @@ pub async fn run(cluster: &Cluster) {
     let Some(interval) = config.interval_ms.map(Duration::from_millis) else { return };
     loop {
         tokio::time::sleep(interval).await;
-        if let Err(reason) = check(cluster, config.repair, None).await {
-            error!(reason, "the replicas could not be compared");
+        match begin(cluster, config.repair).await {
+            Ok(begun) => check(cluster, begun, None).await,
+            Err(refused) => warn!(reason = refused.message, "the replicas are not compared now"),
         }
     }
 }
 
-/// Compares the replicas of all indexes, or of one.
+/// A check that has begun. [`AntiEntropy::last`] tells of it from now on.
+#[derive(Debug)]
+pub struct Begun {
+    report: Report,
+    _one_at_a_time: OwnedMutexGuard<()>,
+}
+
+/// Begins to compare replicas.
 ///
 /// # Errors
-/// If one is under way already, or the store fails.
-pub async fn check(cluster: &Cluster, repairs: bool, only: Option<&str>) -> Result<Report, String> {
-    let Some(_one_at_a_time) = cluster.anti_entropy.hold() else {
-        return Err("a check is under way".to_owned());
+/// If that is under way already, or can't be done now; if the store fails.
+pub async fn begin(cluster: &Cluster, repairs: bool) -> Result<Begun, ApiError> {
+    let Some(one_at_a_time) = cluster.anti_entropy.hold() else {
+        return Err(refused(409, "miroir_check_under_way", "The replicas are being compared."));
     };
-    let epoch = cluster.store.current_epoch().await.map_err(|error| error.to_string())?;
-    if epoch.is_some_and(|epoch| epoch.retagging.is_some()) {
-        return Err("the number of shards is being changed".to_owned());
+    if cluster.store.current_epoch().await?.is_some_and(|epoch| epoch.retagging.is_some()) {
+        let message = "The replicas can't be compared while the number of shards is being changed.";
+        return Err(refused(409, "miroir_check_under_way", message));
     }
-    let mut report = Report {
+    let report = Report {
         started_at: OffsetDateTime::now_utc(),
         finished_at: None,
         repairs,
@@ -137,20 +149,35 @@ pub async fn check(cluster: &Cluster, repairs: bool, only: Option<&str>) -> Resu
         findings: Vec::new(),
         unchecked: Vec::new(),
     };
-    let indexes = cluster.store.indexes().await.map_err(|error| error.to_string())?;
-    for record in indexes.values().filter(|index| only.is_none_or(|only| index.uid == only)) {
+    cluster.anti_entropy.report(&report);
+    Ok(Begun { report, _one_at_a_time: one_at_a_time })
+}
+
+/// Compares the replicas of all indexes, or of one.
+pub async fn check(cluster: &Cluster, begun: Begun, only: Option<&str>) {
+    let mut report = begun.report;
+    if let Err(error) = check_indexes(cluster, &mut report, only).await {
+        report.unchecked.push(error.to_string());
+    }
+    report.finished_at = Some(OffsetDateTime::now_utc());
+    let (findings, unchecked) = (report.findings.len(), report.unchecked.len());
+    info!(findings, unchecked, shards = report.shards_compared, "the replicas were compared");
+    cluster.anti_entropy.report(&report);
+}
+
+async fn check_indexes(cluster: &Cluster, report: &mut Report, only: Option<&str>) -> Result<(), StoreError> {
+    let mut indexes = cluster.store.indexes().await?;
+    indexes.retain(|uid, _| only.is_none_or(|only| uid == only));
+    for record in indexes.values() {
         let Some(index) = CopiedIndex::new(record) else { continue };
-        let check = Check { cluster, index: &index, repairs };
-        if let Err(error) = check.index(&mut report).await {
+        let check = Check { cluster, index: &index, repairs: report.repairs };
+        if let Err(error) = check.index(report).await {
             warn!(index = index.uid, %error, "the replicas of an index could not be compared");
             report.unchecked.push(format!("index {}: {error}", index.uid));
         }
-        cluster.anti_entropy.report(&report);
+        cluster.anti_entropy.report(report);
     }
-    report.finished_at = Some(OffsetDateTime::now_utc());
-    info!(findings = report.findings.len(), shards = report.shards_compared, "the replicas were compared");
-    cluster.anti_entropy.report(&report);
-    Ok(report)
+    Ok(())
 }
 
 struct Check<'c> {

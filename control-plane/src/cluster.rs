@@ -12,17 +12,20 @@ use miroir_core::shard::ShardId;
 use miroir_core::table::RoutingTable;
 use sha2::Sha256;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, Notify, RwLock, watch};
+use tokio::sync::{Mutex, Notify, RwLock, broadcast, watch};
 use tokio::time::timeout;
 
+use crate::aliases::Aliases;
 use crate::anti_entropy::AntiEntropy;
 use crate::config::{Config, NodeConfig};
 use crate::indexes::{Adoptions, Gates, IndexLocks};
 use crate::keys;
+use crate::leadership::Term;
 use crate::node_client::NodeClient;
 use crate::rebalance::Rebalance;
 use crate::routing::{self, Inputs};
 use crate::store::{NodeRecord, RebalanceRecord, Store, StoreError, Topology};
+use crate::tasks::claims::Claims;
 use crate::xds::Envoys;
 
 /// How long [`Cluster::publish_everywhere`] waits.
@@ -31,6 +34,9 @@ const ENVOYS_WAIT: Duration = Duration::from_secs(5);
 const RESTRICTION_WAIT: Duration = Duration::from_secs(15);
 /// Within this time an Envoy that has gone is expected back.
 const ENVOYS_RETURN: Duration = Duration::from_secs(5);
+
+/// Who waits for a task looks again when it has missed more than these.
+const FINISHED_AT_ONCE: usize = 1024;
 
 /// Shared by every part of the control plane.
 pub struct Cluster {
@@ -48,6 +54,8 @@ pub struct Cluster {
     /// Makes changes of what the nodes have in common beside indexes follow each other, see
     /// [`instance`](crate::instance). A node does not come up while one of them is under way.
     pub instance: Mutex<()>,
+    /// What is under way of changes of aliases.
+    pub aliases: Aliases,
     /// Keeps changes of what uids name between writes.
     pub gates: Gates,
     /// Takes over indexes that a node held before.
@@ -56,8 +64,12 @@ pub struct Cluster {
     pub rebalance: Rebalance,
     /// Compares replicas.
     pub anti_entropy: AntiEntropy,
+    /// The idempotency keys of requests that are under way.
+    pub claims: Claims,
     /// Wakes the task poller when a task was registered.
     pub task_registered: Notify,
+    /// Tells of each task that is over.
+    pub task_finished: broadcast::Sender<u64>,
     /// Who runs with which of our tables.
     pub envoys: Envoys,
     members: watch::Sender<Arc<Members>>,
@@ -80,10 +92,10 @@ pub struct Members {
 }
 
 impl Members {
-    fn new(topology: Topology, config: &Config) -> Arc<Members> {
-        let clients = topology.nodes.iter();
-        let clients =
-            clients.map(|node| (node.id.clone(), NodeClient::new(&node.url, config.master_key.expose())));
+    fn new(topology: Topology, config: &Config, term: &Term) -> Arc<Members> {
+        let writer = keys::value_on_nodes(config, &keys::writer());
+        let client = NodeClient::new("", config.master_key.expose()).writing_by(writer).within(term.clone());
+        let clients = topology.nodes.iter().map(|node| (node.id.clone(), client.at(&node.url)));
         Arc::new(Members {
             replication_factor: topology.replication_factor,
             clients: clients.collect(),
@@ -132,18 +144,21 @@ impl Cluster {
         let nobody = BTreeSet::new();
         let table = build_table(&config, &*store, &topology.nodes, &filter_token, &nobody, now_ms()).await?;
         Ok(Cluster {
-            members: watch::Sender::new(Members::new(topology, &config)),
+            members: watch::Sender::new(Members::new(topology, &config, &store.term())),
             health: RwLock::default(),
             filter_token,
             restricted: std::sync::Mutex::new((table.version, Instant::now())),
             table: watch::Sender::new(Arc::new(table)),
             index_locks: IndexLocks::default(),
             instance: Mutex::default(),
+            aliases: Aliases::default(),
             gates: Gates::default(),
             adoptions: Adoptions::default(),
             rebalance: Rebalance::new(config.rebalance.documents_per_second),
             anti_entropy: AntiEntropy::default(),
+            claims: Claims::default(),
             task_registered: Notify::new(),
+            task_finished: broadcast::Sender::new(FINISHED_AT_ONCE),
             envoys,
             publishing: Mutex::default(),
             config,
@@ -176,7 +191,7 @@ impl Cluster {
         rebalance: &RebalanceRecord,
     ) -> Result<(), StoreError> {
         self.store.change_topology(&topology, rebalance).await?;
-        self.members.send_replace(Members::new(topology, &self.config));
+        self.members.send_replace(Members::new(topology, &self.config, &self.store.term()));
         self.publish().await.map(drop)
     }
 
@@ -249,6 +264,11 @@ impl Cluster {
     pub fn is_read_by_all_as_known(&self) -> bool {
         let (version, since) = *self.restricted();
         self.envoys.all_know_of(version, ENVOYS_RETURN) || since.elapsed() > RESTRICTION_WAIT
+    }
+
+    /// The routing table from which on no copy is read that is known to lack a write.
+    pub fn restricting_table(&self) -> u64 {
+        self.restricted().0
     }
 
     fn restricted(&self) -> std::sync::MutexGuard<'_, (u64, Instant)> {
@@ -367,11 +387,10 @@ async fn build_table(
         up,
         stale: &store.stale_replicas().await?,
         indexes: &store.indexes().await?,
+        aliases: &store.aliases().await?,
         rules: &store.search_rules().await?,
         filter_token,
-        node_key: Some(config.master_key.expose())
-            .filter(|master_key| !master_key.is_empty())
-            .map(|master_key| keys::value(master_key, keys::reader().uid)),
+        node_key: keys::value_on_nodes(config, &keys::reader()),
         policy: config.policy(),
     }))
 }

@@ -121,13 +121,13 @@ async fn probe(client: &NodeClient, limit: Duration) -> Result<Option<u64>, Stri
     }
 }
 
-/// Takes a node down although it answers, because it missed a change of indexes: it is brought in step by the next
-/// check, and not read or written before.
+/// Takes a node down although it answers, because it missed a change of indexes or has lost what it had: it is brought in
+/// step by the next check, and not read or written before.
 pub async fn take_down(cluster: &Cluster, node: &str) {
     if cluster.health.read().await.get(node).is_some_and(|health| !health.up) {
         return;
     }
-    record(cluster, node, Some("it missed a change of indexes".into())).await;
+    record(cluster, node, Some("it is not in step with the cluster".into())).await;
 }
 
 /// A node that was away may have missed changes of indexes and settings.

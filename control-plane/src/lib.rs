@@ -2,6 +2,7 @@
 //! all nodes, and answers the part of the Meilisearch API that touches neither documents nor search.
 
 pub mod admin;
+pub mod aliases;
 pub mod anti_entropy;
 pub mod api;
 pub mod cli;
@@ -12,6 +13,8 @@ pub mod health;
 pub mod indexes;
 pub mod instance;
 pub mod keys;
+pub mod leadership;
+pub mod migrate;
 pub mod node_client;
 pub mod rebalance;
 pub mod reconcile;

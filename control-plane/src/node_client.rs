@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::store::{IndexSwap, TaskStatus};
+use crate::leadership::Term;
+use crate::store::{IndexSwap, StoreError, TaskStatus};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +31,9 @@ pub struct NodeClient {
     http: reqwest::Client,
     url: String,
     master_key: String,
+    /// By which documents and settings are written, if not by the master key.
+    writer: Option<String>,
+    term: Term,
 }
 
 /// Why a node did not do what it was asked.
@@ -80,9 +84,9 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether the request itself is at fault, so that every node would refuse it.
+    /// Whether the request itself is at fault, so that every node would refuse it. The key is Miroir's own.
     pub fn is_client_error(&self) -> bool {
-        matches!(self, NodeError::Refused { status: 400..=499, .. })
+        matches!(self, NodeError::Refused { status: 400 | 402 | 404..=499, .. })
     }
 
     /// Meilisearch's code of the error, if the node gave one.
@@ -177,7 +181,29 @@ impl NodeClient {
             .timeout(TIMEOUT)
             .build()
             .unwrap_or_default();
-        NodeClient { http, url: url.trim_end_matches('/').to_owned(), master_key: master_key.to_owned() }
+        let client = NodeClient {
+            http,
+            url: String::new(),
+            master_key: master_key.to_owned(),
+            writer: None,
+            term: Term::endless(),
+        };
+        client.at(url)
+    }
+
+    /// The same client of another node. It costs little, while a new one reads the certificates of all public authorities.
+    pub fn at(&self, url: &str) -> NodeClient {
+        NodeClient { url: url.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
+    /// The same client, which writes documents and settings by this key.
+    pub fn writing_by(self, writer: Option<String>) -> NodeClient {
+        NodeClient { writer, ..self }
+    }
+
+    /// The same client, which changes nothing once the term is over: the control plane that leads then knows nothing of it.
+    pub fn within(self, term: Term) -> NodeClient {
+        NodeClient { term, ..self }
     }
 
     /// Whether the node says that it is available.
@@ -195,6 +221,12 @@ impl NodeClient {
     pub async fn enqueue(&self, method: Method, path: &str, body: Option<&Value>) -> Result<u64, NodeError> {
         let enqueued: Enqueued = self.call(method, path, body).await?;
         Ok(enqueued.task_uid)
+    }
+
+    /// The same for a request that [`writing`](Self::writing) made.
+    async fn enqueue_by_writer(&self, request: RequestBuilder) -> Result<u64, NodeError> {
+        let body = self.success_of(request).await?;
+        Ok(self.read::<Enqueued>(&body)?.task_uid)
     }
 
     /// Enqueues the creation of an index.
@@ -284,7 +316,15 @@ impl NodeClient {
     /// # Errors
     /// As [`enqueue`](Self::enqueue).
     pub async fn update_settings(&self, uid: &str, settings: &Value) -> Result<u64, NodeError> {
-        self.enqueue(Method::PATCH, &format!("/indexes/{uid}/settings"), Some(settings)).await
+        self.change_settings(Method::PATCH, &format!("/indexes/{uid}/settings"), settings).await
+    }
+
+    /// The same by any of the routes of settings.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn change_settings(&self, method: Method, path: &str, body: &Value) -> Result<u64, NodeError> {
+        self.enqueue_by_writer(self.writing(method, path).json(body)).await
     }
 
     /// All settings of an index.
@@ -425,7 +465,11 @@ impl NodeClient {
         body: Option<&Value>,
     ) -> Result<T, NodeError> {
         let body = self.success(method, path, body).await?;
-        serde_json::from_slice(&body)
+        self.read(&body)
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, NodeError> {
+        serde_json::from_slice(body)
             .map_err(|error| NodeError::Garbage { url: self.url.clone(), reason: error.to_string() })
     }
 
@@ -435,6 +479,10 @@ impl NodeClient {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.success_of(request).await
+    }
+
+    async fn success_of(&self, request: RequestBuilder) -> Result<Bytes, NodeError> {
         let (status, body) = self.send(request).await?;
         match status.is_success() {
             true => Ok(body),
@@ -443,14 +491,23 @@ impl NodeClient {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_by(&self.master_key, method, path)
+    }
+
+    /// A request that writes documents or settings of an index.
+    fn writing(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_by(self.writer.as_ref().unwrap_or(&self.master_key), method, path)
+    }
+
+    fn request_by(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        match self.master_key.is_empty() {
-            true => request,
-            false => request.bearer_auth(&self.master_key),
-        }
+        if key.is_empty() { request } else { request.bearer_auth(key) }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), NodeError> {
+        if self.term.is_over() {
+            return Err(NodeError::Store(StoreError::NotLeader));
+        }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::MutexGuard;
 
 use crate::cluster::Cluster;
-use crate::indexes::{bring_in_step, settings::pending_changes, take_pending};
-use crate::instance;
+use crate::indexes::{bring_in_step, lose, settings::pending_changes, take_pending};
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::StoreError;
+use crate::{instance, keys};
 
 const POLL: Duration = Duration::from_millis(50);
 /// How long changes of the settings that are under way are waited for: they may in turn wait for this node.
@@ -27,6 +27,9 @@ const PENDING_CHANGES: Duration = Duration::from_secs(10);
 pub async fn reconcile<'c>(cluster: &'c Cluster, node: &str) -> Result<MutexGuard<'c, ()>, NodeError> {
     let Some(client) = &cluster.client(node) else { return Ok(cluster.instance.lock().await) };
     drain(client).await?;
+    if keys::are_lost(cluster, node, client).await? {
+        lose(cluster, node).await?;
+    }
     {
         // First, as settings may need experimental features.
         let _one_at_a_time = cluster.instance.lock().await;

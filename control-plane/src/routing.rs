@@ -10,7 +10,7 @@ use miroir_core::table::{
 use serde_json::Value;
 use url::Url;
 
-use crate::store::{IndexRecord, NodeRecord};
+use crate::store::{AliasRecord, IndexRecord, NodeRecord};
 
 /// The Envoy cluster that leads to us: the one static cluster that Envoy's bootstrap must have.
 pub const CONTROL_PLANE_CLUSTER: &str = "miroir-control-plane";
@@ -29,6 +29,8 @@ pub struct Inputs<'a> {
     pub stale: &'a Stale,
     /// The indexes.
     pub indexes: &'a BTreeMap<String, IndexRecord>,
+    /// The aliases, by name.
+    pub aliases: &'a BTreeMap<String, AliasRecord>,
     /// The dynamic search rules, by uid.
     pub rules: &'a BTreeMap<String, Value>,
     /// What proves to us that a call comes from the filter.
@@ -91,6 +93,7 @@ pub fn build(inputs: Inputs<'_>) -> RoutingTable {
                 (uid.clone(), IndexFacts { has_pins: has_pins(uid, inputs.rules), ..facts(index) })
             })
             .collect(),
+        aliases: inputs.aliases.iter().map(|(name, alias)| (name.clone(), alias.indexes.clone())).collect(),
         control_plane: ControlPlane {
             cluster: CONTROL_PLANE_CLUSTER.into(),
             authority: CONTROL_PLANE_CLUSTER.into(),

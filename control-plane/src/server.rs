@@ -22,8 +22,9 @@ use crate::admin::{self, Admin};
 use crate::cluster::Cluster;
 use crate::config::{Backend, Config, TaskStoreConfig};
 use crate::indexes::{self, drift};
-use crate::store::{SqliteStore, Store, StoreError};
-use crate::tasks::poller;
+use crate::leadership;
+use crate::store::{SqliteStore, Store};
+use crate::tasks::{expiry, poller};
 use crate::xds::{self, MODULE_PATH, Module, Snapshot, Xds};
 use crate::{anti_entropy, api, health, instance, rebalance, webhooks};
 
@@ -41,11 +42,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// What kept it from serving.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let server = Server::start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if config.task_store.backend == Backend::Redis {
+        return leadership::serve(config, stop).await;
     }
+    let store = open_sqlite(&config.task_store)?;
+    let server = Server::start(config, store).await?;
+    stop.await;
     tracing::info!("stopping");
     server.stop().await;
     Ok(())
@@ -63,15 +71,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the cluster and serves it.
+    /// Opens the cluster that the store holds and serves it.
     ///
     /// # Errors
     /// What kept it from serving.
-    pub async fn start(config: Config) -> anyhow::Result<Server> {
+    pub async fn start(config: Config, store: Arc<dyn Store>) -> anyhow::Result<Server> {
         let module = Module::open(&config.filter)
             .with_context(|| format!("`filter.module` is {}", config.filter.module.display()))?;
-        let store = open_store(&config.task_store)
-            .with_context(|| format!("`task_store.path` is {}", config.task_store.path.display()))?;
         let envoy_port = bind("listen.envoy", config.listen.envoy).await?;
         let admin_port = bind("listen.admin", config.listen.admin).await?;
         let (envoy, admin) = (envoy_port.local_addr()?, admin_port.local_addr()?);
@@ -102,18 +108,27 @@ impl Server {
     }
 }
 
-fn open_store(config: &TaskStoreConfig) -> Result<Arc<dyn Store>, StoreError> {
-    match config.backend {
-        Backend::Sqlite => Ok(Arc::new(SqliteStore::open(&config.path)?)),
-    }
+/// Opens the store of the one control plane that there is.
+///
+/// # Errors
+/// If it can't be opened.
+pub fn open_sqlite(config: &TaskStoreConfig) -> anyhow::Result<Arc<dyn Store>> {
+    let path = &config.path;
+    let store =
+        SqliteStore::open(path).with_context(|| format!("`task_store.path` is {}", path.display()))?;
+    Ok(Arc::new(store))
 }
 
-async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Listens on the address that this key of the configuration gives.
+///
+/// # Errors
+/// If that can't be done.
+pub async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("`{key}` is {address}"))
 }
 
 fn envoy_routes(cluster: &Arc<Cluster>, module: &Module, xds: Xds) -> Routes {
-    let mut router = api::router(cluster.clone());
+    let mut router = api::router(cluster.clone()).route("/_miroir/alive", get(|| async {}));
     if let Module::Remote { code, .. } = module {
         let code = code.clone();
         let module = || async move { ([(CONTENT_TYPE, "application/wasm")], code) };
@@ -155,6 +170,7 @@ async fn run(cluster: Arc<Cluster>, module: Module, snapshots: watch::Sender<Opt
     let _ends_with_us = tokio::join!(
         xds::follow(cluster.clone(), module, snapshots),
         poller::run(cluster.clone()),
+        expiry::run(&cluster),
         instance::keep_in_step(&cluster),
         webhooks::notify::run(&cluster),
         drift::watch(&cluster),

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
 use miroir_control_plane::config::Config;
-use miroir_control_plane::server::Server;
+use miroir_control_plane::server::{Server, open_sqlite};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,9 +47,9 @@ async fn answer(State(well): State<Arc<AtomicBool>>, request: Request) -> Respon
         return (StatusCode::FORBIDDEN, axum::Json(body)).into_response();
     }
     if request.uri().path() == "/keys" {
-        // It has the filter's own key already.
-        return axum::Json(json!({"results": [miroir_control_plane::keys::reader()], "total": 1}))
-            .into_response();
+        // It has Miroir's own keys already.
+        let own = [miroir_control_plane::keys::reader(), miroir_control_plane::keys::writer()];
+        return axum::Json(json!({"results": own, "total": 2})).into_response();
     }
     axum::Json(json!({"results": [], "offset": 0, "limit": 20, "total": 0, "from": null, "next": null}))
         .into_response()
@@ -77,7 +77,9 @@ impl ControlPlane {
         .unwrap();
         config.master_key = master_key.into();
         config.admin_key = "adminKey".into();
-        ControlPlane { server: Server::start(config).await.unwrap(), _store: store, client: Client::new() }
+        let opened = open_sqlite(&config.task_store).unwrap();
+        let server = Server::start(config, opened).await.unwrap();
+        ControlPlane { server, _store: store, client: Client::new() }
     }
 
     async fn get(&self, path: &str, key: Option<&str>) -> (u16, String) {
@@ -215,6 +217,9 @@ async fn a_wrong_address_is_refused_by_its_key() {
         "filter": {"module": "/filter.wasm"},
     }))
     .unwrap();
-    let error = format!("{:#}", Server::start(config).await.err().unwrap());
+    let error = format!(
+        "{:#}",
+        Server::start(config.clone(), open_sqlite(&config.task_store).unwrap()).await.err().unwrap()
+    );
     assert!(error.contains("`listen.envoy`"), "{error}");
 }

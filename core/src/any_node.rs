@@ -26,6 +26,8 @@ pub struct AnyNode {
     buffer: BodyBuffer,
     body: Vec<u8>,
     candidates: std::vec::IntoIter<NodeIndex>,
+    /// That a node did not take the client's key.
+    refusal: Option<Answer>,
     report: Report,
 }
 
@@ -36,7 +38,8 @@ impl AnyNode {
         nodes.sort_by_key(|&node| routing.table.nodes.get(node).is_none_or(|node| !node.up));
         let buffer = BodyBuffer::new(routing.table.policy.body_limit);
         let candidates = nodes.into_iter();
-        AnyNode { routing, head, expect, buffer, body: Vec::new(), candidates, report: Report::default() }
+        let report = Report::default();
+        AnyNode { routing, head, expect, buffer, body: Vec::new(), candidates, refusal: None, report }
     }
 
     /// The exchange with its whole body.
@@ -45,9 +48,16 @@ impl AnyNode {
         self.try_next()
     }
 
+    fn pass_over(&mut self) -> Step {
+        self.report.upstream_failures += 1;
+        self.report.second_wave = true;
+        self.try_next()
+    }
+
     fn try_next(&mut self) -> Step {
         for node in self.candidates.by_ref() {
             let request = NodeRequest {
+                key: None,
                 method: &self.head.method,
                 target: self.head.target.clone(),
                 content_type: self.head.header("content-type"),
@@ -59,7 +69,10 @@ impl AnyNode {
                 return Step::Call(vec![(node, call)]);
             }
         }
-        shard_unavailable("any").into()
+        match self.refusal.take() {
+            Some(refusal) => Step::Reply(hide::in_error(refusal)),
+            None => shard_unavailable("any").into(),
+        }
     }
 }
 
@@ -78,12 +91,12 @@ impl Exchange for AnyNode {
     fn answered(&mut self, _: CallId, answer: Option<Answer>) -> Step {
         match answer {
             Some(answer) if answer.is_success() && self.expect == Expect::Refusal => unreadable().into(),
-            Some(answer) if answer.status < 500 => Step::Reply(hide::in_error(answer)),
-            _ => {
-                self.report.upstream_failures += 1;
-                self.report.second_wave = true;
-                self.try_next()
+            Some(answer) if answer.refuses_key() => {
+                self.refusal = Some(answer);
+                self.pass_over()
             }
+            Some(answer) if answer.status < 500 => Step::Reply(hide::in_error(answer)),
+            _ => self.pass_over(),
         }
     }
 

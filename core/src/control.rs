@@ -20,12 +20,60 @@ pub const BEGIN_WRITE_PATH: &str = "/_miroir/internal/begin-write";
 /// in a 202, or 409 `miroir_routing_stale` when the epoch is retired or the uid means another index by now.
 pub const REGISTER_WRITE_PATH: &str = "/_miroir/internal/register-write";
 
+/// `POST` here an [`Await`] before a read that must see something; answers [`Awaited`] when it would, or when the time
+/// is over.
+pub const AWAIT_PATH: &str = "/_miroir/internal/await";
+
+/// What a read waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Await {
+    /// The writes of this [session](crate::session).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// A version of the settings of an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<AwaitSettings>,
+    /// [`Awaited::left_ms`], if this is asked again because the filter's table was too old for the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+}
+
+/// A version of the settings of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitSettings {
+    /// The index, by its uid or an alias.
+    pub index: String,
+    /// At least this version.
+    pub version: u64,
+}
+
+/// How far things are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// The first routing table by which no copy is read that lacks a write of the session.
+    pub table: u64,
+    /// The session's last write.
+    #[serde(default)]
+    pub last_task: Option<u64>,
+    /// The session's first write that is not over, although the time is.
+    #[serde(default)]
+    pub behind: Option<u64>,
+    /// The version of the index's settings; `None` if there is no such index.
+    #[serde(default)]
+    pub settings_version: Option<u64>,
+    /// How much of the time is left, in milliseconds.
+    pub left_ms: u64,
+}
+
 /// Asks whether a write may go to the nodes: checks the client's key, and sees to it that the index exists on
 /// every node with one primary key where the write is one that creates indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginWrite {
     /// The index's uid, already checked by the filter.
     pub index: String,
+    /// The alias by which the client named it: the write may not begin once it stands for another index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// What the client's key must allow, see [`WriteKind::action`].
     pub action: String,
     /// The epoch of the filter's table.
@@ -38,6 +86,10 @@ pub struct BeginWrite {
     /// Only the key is to be checked: the write is refused whatever the answer, and won't be registered.
     #[serde(default)]
     pub check_only: bool,
+    /// The client's [`Idempotency-Key`](crate::idempotency): held until the write is registered. 409 if another write
+    /// holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
 }
 
 /// The index that a write goes to.
@@ -52,6 +104,34 @@ pub struct BegunWrite {
     /// [`RegisterWrite::ticket`].
     #[serde(default)]
     pub ticket: Option<String>,
+    /// What nodes take for a key that writes documents but makes no index: a node that has lost its disk knows no key but
+    /// the client's master key, and by that would make the index anew, without settings. `None` if nodes ask for no key, or
+    /// the write is one that makes no index anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_key: Option<String>,
+    /// What a write with this `Idempotency-Key` was answered before. Then this one has not begun, and must not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_answer: Option<FirstAnswer>,
+}
+
+/// The answer that the first write with an `Idempotency-Key` got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstAnswer {
+    /// The [`Fingerprint`](crate::idempotency::Fingerprint) of that write.
+    pub fingerprint: String,
+    /// The client's task, as a 202 shows it.
+    pub task: Value,
+}
+
+/// The `Idempotency-Key` of a write that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedKey {
+    /// The key.
+    pub key: String,
+    /// The write's [`Fingerprint`](crate::idempotency::Fingerprint), if its task is its answer: then the answer is to be
+    /// remembered. Else the key may be used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// Tells what became of a write. The control plane, in one transaction, checks that the epoch is not retired,
@@ -90,6 +170,13 @@ pub struct RegisterWrite {
     /// write is refused as one of a retired epoch is.
     #[serde(default)]
     pub ticket: Option<String>,
+    /// Its `Idempotency-Key`. If another write with it was registered meanwhile, this one is not: the answer is that to the
+    /// other, or 409 `miroir_idempotency_key_reused` if that was another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<UsedKey>,
+    /// The client's [session](crate::session).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 fn one() -> u64 {

@@ -132,6 +132,10 @@ impl Exchange for Decoding {
         self.exchange.answered(call, answer)
     }
 
+    fn late(&mut self, call: CallId) -> Step {
+        self.exchange.late(call)
+    }
+
     fn testament(&mut self) -> Option<Call> {
         self.exchange.testament()
     }

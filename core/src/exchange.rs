@@ -51,6 +51,9 @@ pub struct Call {
     pub body: Vec<u8>,
     /// How long the answer may take.
     pub timeout: Duration,
+    /// Whether it reads what other nodes hold too: how long it takes tells how fast the node is, and when it is late
+    /// another may be asked in its stead.
+    pub is_timed: bool,
 }
 
 /// Names a call among those of its exchange.
@@ -76,6 +79,17 @@ impl Answer {
     /// Whether the request is at fault, so that another node would say the same.
     pub fn is_final_refusal(&self) -> bool {
         (400..500).contains(&self.status) && !matches!(self.status, 408 | 429)
+    }
+
+    /// Whether it is an error of Meilisearch's with this code.
+    pub fn has_code(&self, code: &str) -> bool {
+        serde_json::from_slice::<ApiError>(&self.body).is_ok_and(|error| error.code == code)
+    }
+
+    /// Whether the node does not take the key. One that has lost its disk takes none but the master key, so another node may
+    /// know better.
+    pub fn refuses_key(&self) -> bool {
+        self.status == 403 && self.has_code("invalid_api_key")
     }
 }
 
@@ -158,6 +172,10 @@ pub struct Report {
     pub fan_out: u64,
     /// How many of them failed.
     pub upstream_failures: u64,
+    /// How many of them were made in the stead of late ones.
+    pub hedges: u64,
+    /// How many late ones were not waited for any longer, for others had answered in their stead.
+    pub hedges_won: u64,
     /// Whether it planned again after a failure.
     pub second_wave: bool,
     /// Whether the answer lacks something, and says so.
@@ -176,6 +194,11 @@ pub trait Exchange {
 
     /// Takes the answer to a call, `None` if there was none.
     fn answered(&mut self, call: CallId, answer: Option<Answer>) -> Step;
+
+    /// Learns that a call takes longer than usual. It may ask others in its stead, and hear whoever is first.
+    fn late(&mut self, _: CallId) -> Step {
+        Step::Wait
+    }
 
     /// What the control plane must still be told if the exchange ends here, because it was answered or because the
     /// client went away: a call to be made, as often as it takes, until it is answered.

@@ -15,14 +15,20 @@ const HOP_BY_HOP: [&str; 8] =
 pub struct Proxy {
     routing: Arc<Routing>,
     head: RequestHead,
-    buffer: BodyBuffer,
+    /// `None` if it goes without its body.
+    buffer: Option<BodyBuffer>,
 }
 
 impl Proxy {
     /// The exchange before any of its body.
     pub fn new(routing: Arc<Routing>, head: RequestHead) -> Proxy {
         let buffer = BodyBuffer::new(routing.table.policy.body_limit);
-        Proxy { routing, head, buffer }
+        Proxy { routing, head, buffer: Some(buffer) }
+    }
+
+    /// The same for a request of which the control plane needs no body.
+    pub fn without_body(routing: Arc<Routing>, head: RequestHead) -> Proxy {
+        Proxy { routing, head, buffer: None }
     }
 }
 
@@ -32,7 +38,7 @@ fn is_end_to_end(name: &str) -> bool {
 
 impl Exchange for Proxy {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
-        match self.buffer.push(piece) {
+        match self.buffer.as_mut().map_or(Ok(()), |buffer| buffer.push(piece)) {
             Err(error) => return error.into(),
             Ok(()) if !end => return Step::Wait,
             Ok(()) => {}
@@ -46,8 +52,9 @@ impl Exchange for Proxy {
             method: self.head.method.clone(),
             target: self.head.target.clone(),
             headers: self.head.headers.iter().filter(|(name, _)| is_passed_on(name)).cloned().collect(),
-            body: self.buffer.take(),
+            body: self.buffer.as_mut().map(BodyBuffer::take).unwrap_or_default(),
             timeout: self.routing.table.policy.control_plane_timeout(),
+            is_timed: false,
         };
         Step::Call(vec![(0, call)])
     }

@@ -20,12 +20,12 @@ pub fn shard_of(id: &str, shards: ShardId) -> ShardId {
 /// for `from` and another for `to`, and the two are alike modulo their greatest common divisor.
 pub fn converted(shards: impl IntoIterator<Item = ShardId>, from: ShardId, to: ShardId) -> BTreeSet<ShardId> {
     let shards: BTreeSet<ShardId> = shards.into_iter().collect();
+    if from == to || from == 0 || to == 0 {
+        return shards;
+    }
     let (mut common, mut rest) = (from, to);
     while rest != 0 {
         (common, rest) = (rest, common % rest);
-    }
-    if from == to || from == 0 || to == 0 {
-        return shards;
     }
     let classes: BTreeSet<ShardId> = shards.into_iter().map(|shard| shard % common).collect();
     (0..to).filter(|shard| classes.contains(&(shard % common))).collect()

@@ -36,6 +36,9 @@ pub struct RoutingTable {
     /// What planning and merging need to know of each index, by uid.
     #[serde(default)]
     pub indexes: BTreeMap<String, IndexFacts>,
+    /// The indexes that each alias stands for, by its name; at least one. No name is an index's uid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, Vec<String>>,
     /// How the filter reaches the control plane.
     pub control_plane: ControlPlane,
     /// What nodes take for a key that reads documents: a client whose own key may only search can ask for what is
@@ -266,6 +269,9 @@ impl RoutingTable {
         if !self.stale.iter().all(|stale| known(&[stale.node])) {
             return Err(InvalidTable("a stale replica is on an unknown node".into()));
         }
+        if let Some((alias, _)) = self.aliases.iter().find(|(_, indexes)| indexes.is_empty()) {
+            return Err(InvalidTable(format!("alias {alias} stands for nothing")));
+        }
         Ok(())
     }
 
@@ -342,6 +348,7 @@ pub(crate) mod tests {
             groups: (0..groups).map(group).collect(),
             stale: Vec::new(),
             indexes: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             control_plane: ControlPlane {
                 cluster: "miroir-control-plane".into(),
                 authority: "miroir".into(),
@@ -370,5 +377,9 @@ pub(crate) mod tests {
         broken.groups[0].owners.pop();
         let json = serde_json::to_vec(&broken).unwrap();
         assert!(RoutingTable::from_json(&json).unwrap_err().0.contains("3 of 4 shards"));
+        let mut broken = table(4, 2, 2, 1);
+        broken.aliases.insert("movies".into(), Vec::new());
+        let json = serde_json::to_vec(&broken).unwrap();
+        assert_eq!(RoutingTable::from_json(&json).unwrap_err().0, "alias movies stands for nothing");
     }
 }

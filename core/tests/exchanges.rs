@@ -4,11 +4,12 @@ mod scripted;
 
 use std::collections::BTreeSet;
 
+use miroir_core::control::{PartOutcome, WritePart};
 use miroir_core::exchange::{Reply, RequestHead};
 use miroir_core::shard::shard_of;
 use miroir_core::table::{StaleReplicas, UnavailableShard};
 use proptest::prelude::*;
-use scripted::{Mode, World};
+use scripted::{Lateness, Mode, World};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -68,6 +69,95 @@ fn with_any_node_failing_in_any_way_the_answer_is_the_same() {
             assert_eq!(header(&reply, "x-miroir-degraded"), None);
         }
     }
+}
+
+/// Documents of which no two are of equal rank.
+fn ranked_documents(count: u64) -> impl Iterator<Item = Value> {
+    (0..count).map(|id| json!({"id": id, "score": id * 37 % 1009, "g": "none"}))
+}
+
+#[test]
+fn what_is_late_is_asked_of_others_and_not_waited_for() {
+    for (nodes, copies, groups) in [(3, 2, 1), (2, 2, 1), (2, 1, 2), (5, 3, 1)] {
+        let mut world = World::new(16, nodes, copies, groups, 21);
+        world.fill(ranked_documents(100));
+        for offset in [0, 10, 95] {
+            let query = json!({"offset": offset, "limit": 10, "facets": ["g"]});
+            let (ids, expected, _) = world.search(query.clone());
+            let mut won = 0;
+            for late in 0..nodes * groups {
+                // Its answer would be wrong.
+                world.lateness = Lateness::Of(late);
+                let mode = std::mem::replace(&mut world.nodes[late].mode, Mode::Silent);
+                let (found, answer, reply) = world.search(query.clone());
+                world.nodes[late].mode = mode;
+                assert_eq!((&found, &answer, reply.status), (&ids, &expected, 200));
+                assert_eq!(
+                    (world.report.hedges > 0, world.report.upstream_failures),
+                    (world.report.hedges_won > 0, 0)
+                );
+                won += world.report.hedges_won;
+            }
+            world.lateness = Lateness::Never;
+            assert!(won > 0, "{nodes} nodes, {copies} copies, {groups} groups, from {offset}");
+        }
+    }
+}
+
+#[test]
+fn what_is_late_is_waited_for_where_others_may_have_another_order() {
+    let mut world = World::new(16, 3, 2, 1, 22);
+    world.fill(documents(100));
+    let (mut hedges, mut won) = (0, 0);
+    for offset in (0..100).step_by(10) {
+        let query = json!({"offset": offset, "limit": 10});
+        let (ids, ..) = world.search(query.clone());
+        for late in 0..3 {
+            world.lateness = Lateness::Of(late);
+            assert_eq!(world.search(query.clone()).0, ids);
+            hedges += u64::from(world.report.hedges > 0);
+            won += world.report.hedges_won;
+        }
+        world.lateness = Lateness::Never;
+    }
+    assert!(hedges > 2 * won, "{won} of {hedges}");
+    // If it fails, they stand in for it.
+    world.lateness = Lateness::Of(0);
+    world.nodes[0].mode = Mode::Down;
+    let (ids, answer, _) = world.search(json!({"limit": 200}));
+    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 100);
+    assert_eq!(answer["estimatedTotalHits"], 100);
+}
+
+#[test]
+fn what_is_late_is_waited_for_where_no_other_has_it() {
+    for broken in [Mode::Up, Mode::Down] {
+        let mut world = World::new(16, 3, if broken == Mode::Up { 1 } else { 2 }, 1, 23);
+        world.fill(ranked_documents(100));
+        world.lateness = Lateness::Of(0);
+        // Those that are asked in its stead fail.
+        world.nodes[1].mode = broken;
+        let (ids, answer, _) = world.search(json!({"limit": 100}));
+        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 100);
+        assert_eq!(answer["estimatedTotalHits"], 100);
+    }
+}
+
+#[test]
+fn a_document_that_comes_late_is_read_from_another_copy() {
+    let mut world = World::new(8, 3, 2, 1, 24);
+    world.fill(documents(30));
+    let mut won = 0;
+    for late in 0..3 {
+        world.lateness = Lateness::Of(late);
+        for id in 0..30 {
+            let reply = world.request("GET", &format!("/indexes/movies/documents/{id}"), &Value::Null);
+            assert_eq!(reply.status, 200);
+            won += world.report.hedges_won;
+        }
+    }
+    // Each has one copy that is asked first.
+    assert_eq!(won, 30);
 }
 
 #[test]
@@ -130,7 +220,7 @@ fn a_missed_owner_is_registered_with_its_shards() {
     let missed: Vec<_> = world.registered[0]
         .parts
         .iter()
-        .filter(|part| matches!(part.outcome, miroir_core::control::PartOutcome::Missed(_)))
+        .filter(|part| matches!(part.outcome, PartOutcome::Missed(_)))
         .collect();
     assert_eq!(missed.len(), 1);
     assert_eq!((&*missed[0].node, &missed[0].shards[..]), ("n1", &[0, 1, 3, 4, 6, 7][..]));
@@ -155,6 +245,38 @@ fn a_write_that_can_not_be_acknowledged_says_so() {
     let reply = world.request("POST", "/indexes/movies/documents", &body);
     assert_eq!((reply.status, &*code(&reply)), (503, "miroir_no_quorum"));
     assert!(world.registered.is_empty());
+}
+
+#[test]
+fn a_node_that_has_lost_its_disk_gets_no_write_and_answers_no_read() {
+    let body = json!(documents(30).collect::<Vec<_>>());
+    let mut world = World::new(8, 3, 2, 1, 5);
+    assert_eq!(world.request("POST", "/indexes/movies/documents", &body).status, 202);
+    world.nodes[1].mode = Mode::Wiped;
+    assert_eq!(world.request("POST", "/indexes/movies/documents", &body).status, 202);
+    let missed = |part: &&WritePart| matches!(part.outcome, PartOutcome::Missed(_)) && part.node == "n1";
+    assert_eq!(world.registered[1].parts.iter().filter(missed).count(), 1);
+    assert_eq!(world.search(json!({"limit": 50})).0.len(), 30);
+    for id in 0..30 {
+        let reply = world.request("GET", &format!("/indexes/movies/documents/{id}"), &Value::Null);
+        assert_eq!(reply.status, 200, "{id}");
+    }
+
+    // Whatever the key of the write was, it was not the client's.
+    let mut world = World::new(8, 3, 1, 1, 5);
+    world.nodes[1].mode = Mode::Wiped;
+    let reply = world.request("POST", "/indexes/movies/documents", &body);
+    assert_eq!((reply.status, &*code(&reply)), (503, "miroir_no_quorum"));
+}
+
+#[test]
+fn a_key_that_no_node_knows_is_refused() {
+    let mut world = World::new(8, 3, 2, 1, 5);
+    world.nodes.iter_mut().for_each(|node| node.mode = Mode::Wiped);
+    for (method, target) in [("POST", "/indexes/movies/search"), ("GET", "/indexes/movies/documents/1")] {
+        let reply = world.request(method, target, &json!({}));
+        assert_eq!((reply.status, &*code(&reply)), (403, "invalid_api_key"), "{target}");
+    }
 }
 
 #[test]
@@ -232,7 +354,7 @@ fn check_no_silent_difference(world: &World) {
     for shard in 0..world.table.shards {
         let is_stale = |node: usize| {
             world.registered.iter().flat_map(|write| &write.parts).any(|part| {
-                let missed = matches!(part.outcome, miroir_core::control::PartOutcome::Missed(_));
+                let missed = matches!(part.outcome, PartOutcome::Missed(_));
                 missed && part.node == format!("n{node}") && part.shards.contains(&shard)
             })
         };
@@ -337,6 +459,51 @@ fn documents_come_as_csv() {
     assert_eq!(document, json!({"id": 42, "title": "film;42", "score": 0}));
 }
 
+fn with_key(world: &mut World, body: &[u8]) -> Reply {
+    let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "k")];
+    let headers = headers.map(|(name, value)| (name.to_string(), value.to_string())).to_vec();
+    let head = RequestHead { method: "POST".into(), target: "/indexes/movies/documents".into(), headers };
+    world.send(head, body)
+}
+
+fn tasks_on_nodes(world: &World) -> u64 {
+    world.nodes.iter().map(|node| node.tasks).sum()
+}
+
+#[test]
+fn a_repeated_write_reaches_no_node_and_gets_its_first_answer() {
+    for seed in 1..30 {
+        let mut world = streaming(3, 2, seed);
+        let first = with_key(&mut world, &lines(documents(100)));
+        assert_eq!(first.status, 202);
+        let before = tasks_on_nodes(&world);
+        let again = with_key(&mut world, &lines(documents(100)));
+        assert_eq!((again.status, &again.body), (202, &first.body));
+        assert_eq!(header(&again, "idempotency-replayed"), Some("true"));
+        for other in [lines(documents(101)), lines(documents(99)), lines(documents(1))] {
+            let refused = with_key(&mut world, &other);
+            assert_eq!((refused.status, &*code(&refused)), (409, "miroir_idempotency_key_reused"));
+        }
+        assert_eq!((tasks_on_nodes(&world), world.registered.len()), (before, 1));
+    }
+}
+
+#[test]
+fn what_got_no_answer_or_an_error_can_be_done_with_the_same_key() {
+    for seed in 1..60 {
+        let mut world = streaming(3, 2, seed);
+        world.leaves_after = Some(seed as usize);
+        let left = with_key(&mut world, &lines(documents(100)));
+        world.leaves_after = None;
+        let body = [lines(documents(100)), b"{".to_vec()].concat();
+        // Where the first was answered, the second may be seen to be another request before it is seen to be broken.
+        let broken = with_key(&mut world, &body).status;
+        assert!(broken == 400 || left.status == 202 && broken == 409, "{broken} after {}", left.status);
+        assert_eq!(with_key(&mut world, &lines(documents(100))).status, 202);
+        assert_eq!(world.answers.len(), 1);
+    }
+}
+
 fn mode() -> impl Strategy<Value = Mode> {
     prop_oneof![3 => Just(Mode::Up), 1 => Just(Mode::Down), 1 => Just(Mode::Garbage), 1 => Just(Mode::Failing)]
 }
@@ -371,6 +538,34 @@ proptest! {
         for id in 0..60 {
             let is_named = named.contains(&shard_of(&id.to_string(), 16));
             prop_assert_eq!(found.contains(&id), !is_named, "document {}", id);
+        }
+    }
+
+    /// Whatever is late and whatever fails: the answer is the one that would have come anyway.
+    #[test]
+    fn whatever_is_late_the_answer_is_whole(
+        modes in proptest::collection::vec(mode(), 8),
+        (nodes, copies, groups, seed) in (1usize..5, 1usize..4, 1usize..3, any::<u64>()),
+        (offset, limit) in (0u64..70, 0u64..70),
+        is_ranked: bool,
+    ) {
+        let mut world = World::new(16, nodes, copies, groups, seed);
+        world.fill(documents(60).zip(ranked_documents(60)).map(|(a, b)| if is_ranked { b } else { a }));
+        let query = json!({"offset": offset, "limit": limit});
+        let (expected, whole, _) = world.search(query.clone());
+        world.lateness = Lateness::Random;
+        let (ids, answer, _) = world.search(query.clone());
+        prop_assert_eq!((&ids, &answer["estimatedTotalHits"]), (&expected, &whole["estimatedTotalHits"]));
+
+        world.nodes.iter_mut().zip(&modes).for_each(|(node, mode)| node.mode = *mode);
+        let (ids, answer, reply) = world.search(json!({"limit": 100}));
+        if reply.status == 200 {
+            let found: BTreeSet<u64> = ids.iter().copied().collect();
+            prop_assert_eq!(found.len(), ids.len());
+            prop_assert_eq!(answer["estimatedTotalHits"].as_u64(), Some(ids.len() as u64));
+            prop_assert!(ids.len() == 60 || header(&reply, "x-miroir-degraded").is_some());
+        } else {
+            prop_assert!(world.nodes.iter().all(|node| node.mode != Mode::Up));
         }
     }
 

@@ -2,10 +2,15 @@
 //! `miroir-core` decide. It holds no state that matters after a request.
 
 mod call;
+mod clock;
+mod cluster;
 mod metrics;
+mod probes;
+mod request;
 mod root;
 mod stream;
 mod testaments;
+mod waiting;
 
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;

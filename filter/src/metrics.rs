@@ -16,6 +16,9 @@ pub struct Metrics {
     second_waves: Option<u32>,
     degraded: Option<u32>,
     upstream_failures: Option<u32>,
+    hedges: Option<u32>,
+    hedges_won: Option<u32>,
+    slow_nodes: Option<u32>,
 }
 
 impl Metrics {
@@ -34,6 +37,9 @@ impl Metrics {
             second_waves: counter("miroir_second_waves"),
             degraded: counter("miroir_degraded_answers"),
             upstream_failures: counter("miroir_upstream_failures"),
+            hedges: counter("miroir_hedges"),
+            hedges_won: counter("miroir_hedges_won"),
+            slow_nodes: define(MetricType::Gauge, "miroir_slow_nodes"),
         }
     }
 
@@ -50,15 +56,28 @@ impl Metrics {
         increment(self.second_waves, report.second_wave.into());
         increment(self.degraded, report.degraded.into());
         increment(self.upstream_failures, report.upstream_failures);
-        if let (Some(id), 1..) = (self.fan_out, report.fan_out) {
-            // A statistic that can't be recorded is no reason to fail a request.
-            let _ = hostcalls::record_metric(id, report.fan_out);
+        increment(self.hedges, report.hedges);
+        increment(self.hedges_won, report.hedges_won);
+        if let 1.. = report.fan_out {
+            record(self.fan_out, report.fan_out);
         }
+    }
+
+    /// Shows how many nodes are slow.
+    pub fn show_slow_nodes(&self, count: usize) {
+        record(self.slow_nodes, count as u64);
     }
 }
 
 fn increment(id: Option<u32>, by: u64) {
     if let (Some(id), 1..) = (id, by) {
         let _ = hostcalls::increment_metric(id, by as i64);
+    }
+}
+
+fn record(id: Option<u32>, value: u64) {
+    if let Some(id) = id {
+        // A statistic that can't be recorded is no reason to fail a request.
+        let _ = hostcalls::record_metric(id, value);
     }
 }

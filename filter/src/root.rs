@@ -1,7 +1,6 @@
 //! The filter's configuration: one routing table, swapped whole.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::{error, info};
@@ -9,24 +8,57 @@ use miroir_core::routing::Routing;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use crate::clock::now;
+use crate::cluster::Cluster;
 use crate::metrics::Metrics;
+use crate::probes::Prober;
+use crate::request::Request;
 use crate::stream::Stream;
 use crate::testaments::Teller;
+use crate::waiting::Waiting;
 
-/// How soon after the end of a request the control plane is told what is left to tell of it.
-const TICK: Duration = Duration::from_millis(250);
+/// How soon after the end of a request the control plane is told what is left to tell of it, and how often the workers
+/// agree on which nodes are slow.
+pub const TICK: Duration = Duration::from_millis(250);
 
 /// One per configuration. Envoy makes a new one for every table it gets; requests that are under way keep theirs.
 #[derive(Default)]
 pub struct Root {
-    routing: Option<Arc<Routing>>,
+    cluster: Option<Cluster>,
     metrics: Rc<Metrics>,
     teller: Teller,
+    prober: Prober,
+    waiting: Rc<Waiting>,
+    /// When it last did what it does now and then.
+    last: Duration,
+}
+
+impl Root {
+    fn do_now_and_then(&mut self) {
+        self.last = now();
+        self.teller.tell();
+        let Some(cluster) = &self.cluster else { return };
+        if let Some(slow_nodes) = cluster.agree() {
+            self.metrics.show_slow_nodes(slow_nodes);
+        }
+        if let Ok(mut pace) = cluster.pace.try_borrow_mut() {
+            self.prober.ask(&mut pace);
+        }
+    }
+
+    /// Takes the answer to a probe; `false` if it is none.
+    fn is_probed(&mut self, token: u32, num_headers: usize) -> bool {
+        let pace = self.cluster.as_ref().and_then(|cluster| cluster.pace.try_borrow_mut().ok());
+        pace.is_some_and(|mut pace| self.prober.answered(token, num_headers > 0, &mut pace))
+    }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
-        self.teller.answered(token, num_headers, body_size);
+        if self.is_probed(token, num_headers) || self.teller.answered(token, num_headers, body_size) {
+            return;
+        }
+        self.waiting.answered(token, num_headers, body_size);
     }
 }
 
@@ -38,7 +70,7 @@ impl RootContext for Root {
             Ok(routing) => {
                 let (version, epoch) = (routing.table.version, routing.table.epoch);
                 info!("routing table {version}, epoch {epoch}, {} bytes", json.len());
-                self.routing = Some(Arc::new(routing));
+                self.cluster = Some(Cluster::with(routing));
                 self.metrics = Rc::new(Metrics::define());
                 self.set_tick_period(TICK);
                 true
@@ -51,12 +83,16 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.teller.tell();
+        if now().saturating_sub(self.last) >= TICK {
+            self.do_now_and_then();
+        }
+        // Last, since then the effective context is a stream.
+        self.waiting.wake();
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        let routing = self.routing.clone()?;
-        Some(Box::new(Stream::new(routing, self.metrics.clone())))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let request = Request::new(self.cluster.clone()?, self.metrics.clone());
+        Some(Box::new(Stream::new(id, request, self.waiting.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

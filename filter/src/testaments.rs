@@ -37,14 +37,15 @@ impl Teller {
         }
     }
 
-    /// Takes the answer to a call of its own.
-    pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize) {
-        let Some(call) = self.0.remove(&token) else { return };
+    /// Takes the answer to a call of its own; `false` if it is to none.
+    pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize) -> bool {
+        let Some(call) = self.0.remove(&token) else { return false };
         // One that is refused would be refused again.
         let is_heard = call::answer(num_headers, body_size).is_some_and(|answer| answer.status < 500);
         if !is_heard {
             leave(call);
         }
+        true
     }
 }
 

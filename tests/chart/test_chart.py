@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -70,9 +71,31 @@ def ports(workload):
     return {port["name"]: port["containerPort"] for part in containers(workload) for port in part.get("ports", [])}
 
 
+def named(items, suffix):
+    [item] = [item for item in items if name(item).endswith(suffix)]
+    return item
+
+
+def workload_of(objects, component):
+    return named(workloads(objects), f"-{component}")
+
+
+def variables(workload):
+    return [variable for part in containers(workload) for variable in part.get("env", [])]
+
+
 def config_file(objects, suffix, file):
-    [config] = [item for item in of_kind(objects, "ConfigMap") if name(item).endswith(suffix)]
-    return yaml.safe_load(config["data"][file])
+    return yaml.safe_load(named(of_kind(objects, "ConfigMap"), suffix)["data"][file])
+
+
+def on_redis(values):
+    return values.get("taskStore", {}).get("backend") == "redis"
+
+
+def given_keys(values):
+    """Each key and password that the values hold or say the Secret of."""
+    password = values.get("taskStore", {}).get("redis", {}).get("password")
+    return [values["masterKey"], values["adminKey"]] + ([password] if password else [])
 
 
 def documented_keys():
@@ -182,27 +205,29 @@ class Good(unittest.TestCase):
     @of_each_release
     def test_keys_come_from_secrets_that_are_there(self, values, objects):
         secrets = {(name(item), key) for item in of_kind(objects, "Secret") for key in item["stringData"]}
-        for key in (values["masterKey"], values["adminKey"]):
+        for key in given_keys(values):
             if "existingSecret" in key:
                 secrets.add((key["existingSecret"], key["existingSecretKey"]))
         asked = {}
-        for workload in workloads(objects):
-            for variable in [variable for part in containers(workload) for variable in part.get("env", [])]:
-                if "secretKeyRef" in variable.get("valueFrom", {}):
-                    ref = variable["valueFrom"]["secretKeyRef"]
-                    asked.setdefault(variable["name"], set()).add((ref["name"], ref["key"]))
-        self.assertEqual(asked.keys(), {"MIROIR_MASTER_KEY", "MIROIR_ADMIN_KEY", "MEILI_MASTER_KEY"})
+        for variable in [variable for workload in workloads(objects) for variable in variables(workload)]:
+            if "secretKeyRef" in variable.get("valueFrom", {}):
+                ref = variable["valueFrom"]["secretKeyRef"]
+                asked.setdefault(variable["name"], set()).add((ref["name"], ref["key"]))
+        passwords = {"MIROIR_REDIS_PASSWORD"} if len(given_keys(values)) > 2 else set()
+        passwords |= {"REDISCLI_AUTH"} if values.get("redis", {}).get("enabled") else set()
+        self.assertEqual(asked.keys(), {"MIROIR_MASTER_KEY", "MIROIR_ADMIN_KEY", "MEILI_MASTER_KEY"} | passwords)
         self.assertEqual(asked["MIROIR_MASTER_KEY"], asked["MEILI_MASTER_KEY"])
+        self.assertEqual(asked.get("REDISCLI_AUTH", asked.get("MIROIR_REDIS_PASSWORD")), asked.get("MIROIR_REDIS_PASSWORD"))
         self.assertEqual(set.union(*asked.values()), secrets)
 
     @of_each_release
     def test_keys_are_in_secrets_alone(self, values, objects):
         others = yaml.safe_dump([item for item in objects if item["kind"] != "Secret"])
-        for key in (values["masterKey"], values["adminKey"]):
+        for key in given_keys(values):
             self.assertNotIn(key.get("value", "no key"), others)
 
     @of_each_release
-    def test_disruption_budgets_cover_envoys_and_all_nodes(self, values, objects):
+    def test_disruption_budgets_cover_all_of_which_there_are_several(self, values, objects):
         budgets = [item["spec"] for item in of_kind(objects, "PodDisruptionBudget")]
         covered = [
             name(workload)
@@ -210,7 +235,8 @@ class Good(unittest.TestCase):
             for workload in workloads(objects)
             if selects(budget["selector"]["matchLabels"], pod_labels(workload))
         ]
-        wanted = [name(item) for item in workloads(objects) if not name(item).endswith("-control-plane")]
+        alone = ["-redis"] + (["-control-plane"] if values.get("controlPlane", {}).get("replicas", 1) == 1 else [])
+        wanted = [name(item) for item in workloads(objects) if not name(item).endswith(tuple(alone))]
         enabled = values.get("podDisruptionBudgets", {}).get("enabled", True)
         self.assertCountEqual(covered, wanted if enabled else [])
         self.assertTrue(all(budget["maxUnavailable"] == 1 for budget in budgets))
@@ -255,34 +281,64 @@ class Good(unittest.TestCase):
     @of_each_release
     def test_the_configuration_agrees_with_the_pods(self, values, objects):
         config = config_file(objects, "-control-plane", "miroir.yaml")
-        [control_plane] = [item for item in workloads(objects) if name(item).endswith("-control-plane")]
-        [envoy] = of_kind(objects, "Deployment")
+        control_plane, envoy = workload_of(objects, "control-plane"), workload_of(objects, "envoy")
         ours = ports(control_plane)
         self.assertEqual(config["listen"], {key: f"0.0.0.0:{ours[key]}" for key in ("envoy", "admin")})
         self.assertEqual(config["standalone"]["listen"], f"0.0.0.0:{ports(envoy)['http']}")
-        [data] = [mount for mount in containers(control_plane)[0]["volumeMounts"] if mount["name"] == "data"]
-        self.assertEqual(str(Path(config["task_store"]["path"]).parent), data["mountPath"])
+        mounts = {mount["name"]: mount["mountPath"] for mount in containers(control_plane)[0]["volumeMounts"]}
+        for file, volume in (("path", "data"), ("ca_file", "redis-ca")):
+            path = config["task_store"].get(file)
+            self.assertEqual(path and str(Path(path).parent), mounts.get(volume))
         copy, proxy = containers(envoy)
         [filter_mount] = [mount for mount in proxy["volumeMounts"] if mount["name"] == "filter"]
         self.assertEqual(str(Path(config["filter"]["module"]).parent), filter_mount["mountPath"])
         self.assertEqual(copy["command"][1], config["filter"]["module"])
 
+    @of_each_release
+    def test_the_control_plane_asks_the_redis_that_is_meant(self, values, objects):
+        store = config_file(objects, "-control-plane", "miroir.yaml")["task_store"]
+        self.assertEqual(store["backend"], "redis" if on_redis(values) else "sqlite")
+        started = [item for item in workloads(objects) if name(item).endswith("-redis")]
+        if not started:
+            self.assertEqual(store.get("url"), values["taskStore"]["redis"]["url"] if on_redis(values) else None)
+            return
+        service = named(of_kind(objects, "Service"), "-redis")
+        domain = values.get("clusterDomain", "cluster.local")
+        self.assertEqual(store["url"], f"redis://{name(service)}.{NAMESPACE}.svc.{domain}:{ports(started[0])['redis']}/0")
+        self.assertTrue(selects(service["spec"]["selector"], pod_labels(started[0])))
+
+    @of_each_release
+    def test_control_planes_of_which_there_may_be_several_keep_nothing_and_have_an_address_each(self, values, objects):
+        control_plane = workload_of(objects, "control-plane")
+        self.assertEqual(control_plane["kind"], "Deployment" if on_redis(values) else "StatefulSet")
+        self.assertEqual(control_plane["spec"]["replicas"], values.get("controlPlane", {}).get("replicas", 1))
+        address = [item for item in variables(control_plane) if item["name"] == "MIROIR_LISTEN__ADVERTISE"]
+        self.assertEqual([item["valueFrom"]["fieldRef"]["fieldPath"] for item in address], ["status.podIP"] * on_redis(values))
+
     @unittest.skipUnless(MIROIR.exists(), "the control plane is not built")
     @of_each_release
     def test_the_control_plane_takes_the_configuration(self, values, objects):
         config = config_file(objects, "-control-plane", "miroir.yaml")
-        said = self.serve(config)
-        # It reads and checks all of the configuration before it looks for the module, which is not there.
-        self.assertIn("`filter.module` is", said)
-        self.assertIn("configuration:", self.serve({**config, "shards": 0}))
+        given = variables(workload_of(objects, "control-plane"))
+        environment = {variable["name"]: variable.get("value", "10.0.0.7") for variable in given}
+        # It reads and checks all of the configuration before it opens the store, for which a file is missing.
+        said = "`ca_file` is" if on_redis(values) else "`task_store.path` is"
+        self.assertIn(said, self.serve(config, environment))
+        self.assertIn("configuration:", self.serve({**config, "shards": 0}, environment))
 
-    def serve(self, config):
+    def serve(self, config, environment):
         with tempfile.TemporaryDirectory() as folder:
-            config = {**config, "filter": {"module": f"{folder}/none.wasm", "source": "remote"}}
+            store, missing = dict(config["task_store"]), f"{folder}/none/there"
+            if "url" in store:
+                # Certificates are for a Redis with TLS.
+                store |= {"url": re.sub("^rediss?:", "rediss:", store["url"]), "ca_file": missing}
+            else:
+                store["path"] = missing
+            config = {**config, "task_store": store}
             file = Path(folder) / "miroir.yaml"
             file.write_text(yaml.safe_dump(config))
-            keys = {"MIROIR_MASTER_KEY": "m", "MIROIR_ADMIN_KEY": "a"}
-            done = subprocess.run([MIROIR, "serve", "--config", file], env=keys, capture_output=True, text=True, timeout=30)
+            command = [MIROIR, "serve", "--config", file]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
             self.assertNotEqual(done.returncode, 0)
             return done.stderr
 
@@ -293,15 +349,20 @@ class Good(unittest.TestCase):
         static = envoy["static_resources"]
         self.assertEqual(static.pop("listeners"), metrics["listeners"])
         self.assertEqual(static["clusters"].pop(), metrics["clusters"][0])
-        [service] = [item for item in of_kind(objects, "Service") if name(item).endswith("-control-plane")]
         domain = values.get("clusterDomain", "cluster.local")
         endpoint = static["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         address = endpoint["address"]["socket_address"]
-        self.assertEqual(address["address"], f"{name(service)}.{NAMESPACE}.svc.{domain}")
-        self.assertIn(address["port_value"], [port["port"] for port in service["spec"]["ports"]])
+        service_name, rest = address["address"].split(".", 1)
+        self.assertEqual(rest, f"{NAMESPACE}.svc.{domain}")
+        [service] = [item["spec"] for item in of_kind(objects, "Service") if name(item) == service_name]
+        self.assertTrue(selects(service["selector"], pod_labels(workload_of(objects, "control-plane"))))
+        self.assertIn(address["port_value"], [port["port"] for port in service["ports"]])
+        self.assertTrue(service["publishNotReadyAddresses"])
+        # Of several, Envoy has to know the address of each.
+        self.assertEqual(service.get("clusterIP") == "None", on_redis(values))
         address["address"] = "control-plane"
         self.assertEqual(envoy, load(ROOT / "envoy/standalone.yaml"))
-        [deployment] = of_kind(objects, "Deployment")
+        deployment = workload_of(objects, "envoy")
         metrics_port = metrics["listeners"][0]["address"]["socket_address"]["port_value"]
         self.assertEqual(metrics_port, ports(deployment)["metrics"])
         self.assertIn("$(POD_NAME)", pod(deployment)["containers"][0]["args"])
@@ -309,7 +370,7 @@ class Good(unittest.TestCase):
     @unittest.skipUnless(ENVOY.exists(), "Envoy is not installed")
     @of_each_release
     def test_envoy_takes_its_configuration_and_arguments(self, values, objects):
-        [deployment] = of_kind(objects, "Deployment")
+        deployment = workload_of(objects, "envoy")
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(config_file(objects, "-envoy", "envoy.yaml"), file)
             paths = {"/etc/envoy/envoy.yaml": file.name, "$(POD_NAME)": "shop-envoy-0"}
@@ -321,10 +382,40 @@ class Good(unittest.TestCase):
 
     @of_each_release
     def test_a_pod_has_time_to_drain(self, values, objects):
-        [deployment] = of_kind(objects, "Deployment")
-        script = pod(deployment)["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
-        slept = int(re.search(r"sleep (\d+)$", script)[1])
-        self.assertGreater(pod(deployment)["terminationGracePeriodSeconds"], slept)
+        for deployment in of_kind(objects, "Deployment"):
+            command = pod(deployment)["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+            slept = int(re.search(r"sleep (\d+)$", " ".join(command))[1])
+            self.assertGreater(pod(deployment)["terminationGracePeriodSeconds"], slept)
+
+    @unittest.skipUnless(shutil.which("redis-server"), "Redis is not installed")
+    @of_each_release
+    def test_redis_takes_its_configuration_and_password_and_keeps_what_it_acknowledged(self, values, objects):
+        if not values.get("redis", {}).get("enabled"):
+            return
+        [container] = containers(workload_of(objects, "redis"))
+        with tempfile.TemporaryDirectory() as folder:
+            socket, file = f"{folder}/redis.sock", Path(folder) / "redis.conf"
+            config = named(of_kind(objects, "ConfigMap"), "-redis")["data"]["redis.conf"]
+            file.write_text(config.replace("/data", folder) + f"\nport 0\nunixsocket {socket}\n")
+            command = [part.replace("/etc/redis/redis.conf", str(file)) for part in container["command"]]
+            right = {**os.environ, "REDISCLI_AUTH": values["taskStore"]["redis"]["password"]["value"]}
+
+            def ask(*arguments, environment=right):
+                cli = ["redis-cli", "-s", socket, *arguments]
+                return subprocess.run(cli, env=environment, capture_output=True, text=True, timeout=30)
+
+            with subprocess.Popen(command, env=right, stdout=subprocess.PIPE, text=True) as process:
+                try:
+                    said = next((line for line in process.stdout if "ready to accept" in line.lower()), None)
+                    self.assertIsNotNone(said, "Redis has ended")
+                    for probe in ("livenessProbe", "readinessProbe"):
+                        [cli, *arguments] = container[probe]["exec"]["command"]
+                        self.assertEqual((cli, ask(*arguments).stdout), ("redis-cli", "PONG\n"))
+                    self.assertNotEqual(ask("-e", "ping", environment={**right, "REDISCLI_AUTH": "wrong"}).returncode, 0)
+                    for key, value in (("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction")):
+                        self.assertEqual(ask("config", "get", key).stdout.split(), [key, value])
+                finally:
+                    process.kill()
 
     @of_each_release
     def test_notes_tell_how_to_add_the_next_node(self, values, objects):
@@ -359,11 +450,19 @@ class Bad(unittest.TestCase):
         for key in ("/masterKey/", "/adminKey/", "/image/repository"):
             self.assertIn(key, str(refused.exception))
 
-    def test_a_key_that_is_too_short_is_not_shown(self):
+    def test_a_key_that_is_refused_is_not_shown(self):
         minimal = load(HERE / "good/minimal.yaml")
-        with self.assertRaises(helm_python.HelmValuesError) as refused:
-            render({**minimal, "masterKey": {"value": "a-short-key"}})
-        self.assertNotIn("a-short-key", str(refused.exception))
+        redis = lambda settings: {"taskStore": {"backend": "redis", "redis": settings}}
+        for values in (
+            {"masterKey": {"value": "Tr0ub4dor"}},
+            {"masterKey": {"value": "Tr0ub4dor and more of it"}},
+            {**redis({"password": {"value": "Tr0ub4dor"}}), "redis": {"enabled": True}},
+            redis({"url": "redis://user:Tr0ub4dor@redis:6379", "password": {"existingSecret": "redis"}}),
+        ):
+            with self.subTest(str(values)):
+                with self.assertRaises(helm_python.HelmError) as refused:
+                    render({**minimal, **values})
+                self.assertNotIn("Tr0ub4dor", str(refused.exception))
 
 
 class Chart(unittest.TestCase):
@@ -374,10 +473,12 @@ class Chart(unittest.TestCase):
 
     def test_every_key_of_the_configuration_can_be_set_or_is_set(self):
         by_chart = {"shards", "replication_factor", "listen.envoy", "listen.admin", "filter.module", "filter.source"}
-        by_chart |= {"task_store.backend", "task_store.path", "standalone.listen"}
+        by_chart |= {"task_store.backend", "task_store.path", "task_store.url", "task_store.ca_file"}
+        by_chart |= {"listen.advertise", "standalone.listen"}
         by_chart |= {"nodes[].id", "nodes[].url", "nodes[].group"}
         # Miroir's nodes are the chart's pods, all alike, and their number is seen; keys come by the environment.
-        not_needed = {"nodes[].weight", "nodes[].cluster", "replica_groups", "master_key_file", "admin_key_file"}
+        not_needed = {"nodes[].weight", "nodes[].cluster", "replica_groups"}
+        not_needed |= {"master_key_file", "admin_key_file", "task_store.password_file"}
         by_values = keys_of_schema(LOADED.schema["properties"]["config"])
         self.assertEqual(by_values | by_chart | not_needed, documented_keys())
 

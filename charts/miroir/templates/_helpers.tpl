@@ -45,7 +45,34 @@ a hash to the name in a label. */}}
 {{ include "miroir.fullname" . }}-control-plane
 {{- end -}}
 
-{{/* (list $ KEY DEFAULT-NAME): where a container finds one of the two keys. */}}
+{{/* Where kubectl finds a control plane; any of several can be asked anything. */}}
+{{- define "miroir.controlPlane.target" -}}
+{{ ternary "deployment" "statefulset" (eq .Values.taskStore.backend "redis") }}/{{ include "miroir.controlPlane.fullname" . }}
+{{- end -}}
+
+{{/* The address of the control plane for Envoys. One that is alone keeps the address of its Service; of several, Envoys
+know each, see which is gone and pass it over. */}}
+{{- define "miroir.controlPlane.service" -}}
+{{ include "miroir.controlPlane.fullname" . }}{{ if eq .Values.taskStore.backend "redis" }}-pods{{ end }}
+{{- end -}}
+
+{{- define "miroir.redis.fullname" -}}
+{{ include "miroir.fullname" . }}-redis
+{{- end -}}
+
+{{/* Where the task store's Redis is. */}}
+{{- define "miroir.redis.url" -}}
+{{- if .Values.redis.enabled -}}
+redis://{{ include "miroir.redis.fullname" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:6379/0
+{{- else -}}
+{{- if regexMatch "//.*:.*@" .Values.taskStore.redis.url -}}
+{{- fail "taskStore.redis.url holds a password: it belongs into taskStore.redis.password" -}}
+{{- end -}}
+{{ .Values.taskStore.redis.url }}
+{{- end -}}
+{{- end -}}
+
+{{/* (list $ KEY DEFAULT-NAME): where a container finds a key or a password. */}}
 {{- define "miroir.keyRef" -}}
 {{- $key := index . 1 -}}
 secretKeyRef:

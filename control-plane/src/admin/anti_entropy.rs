@@ -12,7 +12,7 @@ use super::Admin;
 use super::changes::Body;
 use super::openapi::Error;
 use super::reply::Refused;
-use crate::anti_entropy::{Report, check};
+use crate::anti_entropy::{self, Report, check};
 
 /// What is to be compared.
 #[derive(Deserialize, ToSchema)]
@@ -29,7 +29,7 @@ pub struct Order {
 /// Begins to compare all replicas of each shard, and looks for documents where they should not be.
 #[utoipa::path(
     post, path = "/_miroir/anti-entropy", tag = "rebalance", operation_id = "checkReplicas", request_body = Order,
-    responses((status = 202, body = Object), (status = 404, body = Error), (status = 401, body = Error), (status = 403, body = Error)),
+    responses((status = 202, body = Object), (status = 404, body = Error), (status = 409, body = Error), (status = 401, body = Error), (status = 403, body = Error)),
     security(("adminKey" = []))
 )]
 pub async fn begin(
@@ -42,11 +42,8 @@ pub async fn begin(
         return Err(Refused(miroir_core::error::index_not_found(uid)));
     }
     let cluster = admin.cluster;
-    tokio::spawn(async move {
-        if let Err(reason) = check(&cluster, order.repair, order.index_uid.as_deref()).await {
-            tracing::warn!(reason, "the replicas could not be compared");
-        }
-    });
+    let begun = anti_entropy::begin(&cluster, order.repair).await?;
+    tokio::spawn(async move { check(&cluster, begun, order.index_uid.as_deref()).await });
     Ok((StatusCode::ACCEPTED, Json(json!({"message": "GET /_miroir/anti-entropy tells what is found."}))))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use axum::extract::State;
+use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use metrics::{describe_counter, describe_gauge, gauge};
@@ -11,6 +12,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use super::Admin;
 use super::reply::Refused;
 use crate::rebalance::left;
+
+const TEXT: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -26,6 +29,7 @@ fn recorder() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::error!("metrics go elsewhere: another recorder is installed");
         }
+        describe_gauge!("miroir_leader", "Whether this control plane leads.");
         describe_gauge!("miroir_epoch", "The version of the placement.");
         describe_gauge!("miroir_table_version", "The version of the routing table.");
         describe_gauge!("miroir_node_up", "Whether the node answers and is in step with the cluster.");
@@ -60,6 +64,12 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
+/// The metrics of a control plane that stands by: what the cluster is like is told by the one that leads.
+pub async fn of_standby() -> impl IntoResponse {
+    let text = "# HELP miroir_leader Whether this control plane leads.\n# TYPE miroir_leader gauge\nmiroir_leader 0\n";
+    (TEXT, text)
+}
+
 /// Tells the metrics, in Prometheus' text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "cluster", operation_id = "getMetrics",
@@ -69,6 +79,7 @@ pub async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Re
     let store = &admin.cluster.store;
     let now = store.current_epoch().await?.unwrap_or_default();
     let shards_left = store.rebalance().await?.map_or(0, |rebalance| left(&now, &rebalance.target));
+    gauge!("miroir_leader").set(1.0);
     gauge!("miroir_rebalance_shards_left").set(shards_left as f64);
     let table = admin.cluster.table();
     gauge!("miroir_epoch").set(table.epoch as f64);
@@ -88,5 +99,5 @@ pub async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Re
 
     let recorder = recorder();
     recorder.run_upkeep();
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()))
+    Ok((TEXT, recorder.render()))
 }

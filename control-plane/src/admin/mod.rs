@@ -1,10 +1,11 @@
 //! The REST API for operators, on its own port.
 
 mod adopt;
+mod aliases;
 mod anti_entropy;
 mod auth;
 mod changes;
-mod metrics;
+pub mod metrics;
 mod openapi;
 mod ready;
 mod rebalance;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::cluster::Cluster;
 use crate::xds::Snapshot;
-use reply::Refused;
+pub use reply::Refused;
 
 /// What the REST API tells of.
 #[derive(Clone)]
@@ -54,6 +55,9 @@ pub fn router(admin: Admin) -> Router {
         .route("/_miroir/rebalance/cancel", post(rebalance::cancel))
         .route("/_miroir/indexes/adopt", post(adopt::all))
         .route("/_miroir/indexes/{uid}/adopt", post(adopt::one))
+        .route("/_miroir/aliases", get(aliases::list))
+        .route("/_miroir/aliases/{name}", get(aliases::one).put(aliases::set).delete(aliases::remove))
+        .route("/_miroir/aliases/{name}/rollback", post(aliases::roll_back))
         .route("/_miroir/anti-entropy", get(anti_entropy::report).post(anti_entropy::begin))
         .route("/_miroir/tasks/{uid}", get(tasks::task))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));

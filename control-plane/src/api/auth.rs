@@ -13,9 +13,10 @@ use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::request::check_index_uid;
 use super::{Api, Failure};
-use crate::keys;
 use crate::store::{KeyRecord, StoreError};
+use crate::{aliases, keys};
 
 /// The actions that the routes here need, by Meilisearch's names.
 pub mod action {
@@ -114,6 +115,25 @@ impl Api {
         Ok(check(&key, action, index, OffsetDateTime::now_utc())?)
     }
 
+    /// The same for an index that the request's path names, perhaps by an alias. Gives the index's uid, too.
+    pub async fn authorize_index(
+        &self,
+        headers: &HeaderMap,
+        action: &str,
+        named: &str,
+    ) -> Result<(Access, String), Failure> {
+        let uids = aliases::indexes_of(&self.cluster, named);
+        let mut access = Access::ALL;
+        for uid in &uids {
+            access = self.authorize(headers, action, Some(uid)).await?;
+        }
+        check_index_uid(named)?;
+        match <[String; 1]>::try_from(uids) {
+            Ok([uid]) => Ok((access, uid)),
+            Err(uids) => Err(aliases::several(named, &uids, !only_reads(action)).into()),
+        }
+    }
+
     async fn key(&self, token: &str) -> Result<Option<KeyRecord>, StoreError> {
         let uid = match self.keys.get(token) {
             Some(uid) => uid,
@@ -198,17 +218,17 @@ fn check(
 /// reads. Keys are left out there, so that nobody gets more rights by reading them.
 fn allows(actions: &[String], action: &str) -> bool {
     let (group, verb) = action.split_once('.').unwrap_or((action, ""));
-    let only_reads = match action {
-        "search" | "export" | "version" | "fields.post" => true,
-        _ => verb == "get" && group != "keys",
-    };
     actions.iter().any(|allowed| match allowed.as_str() {
         "*" => true,
-        "*.get" => only_reads,
+        "*.get" => only_reads(action) && group != "keys",
         // As in Meilisearch, what asks for all of `documents.*` is allowed by `*` alone.
         _ if verb == "*" => false,
         allowed => allowed == action || allowed.strip_suffix(".*") == Some(group),
     })
+}
+
+fn only_reads(action: &str) -> bool {
+    matches!(action, "search" | "export" | "version" | "fields.post") || action.ends_with(".get")
 }
 
 /// Whether an index matches a key's pattern: its uid, or the start of it followed by `*`.

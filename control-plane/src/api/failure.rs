@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use miroir_core::error::{ApiError, ErrorType, no_quorum};
+use miroir_core::idempotency::key_in_use;
 use serde_json::Value;
 use tracing::error;
 
@@ -30,7 +31,7 @@ impl IntoResponse for Failure {
         match self {
             Failure::Ours(error) => {
                 let mut response = (code(error.status), Json(&error)).into_response();
-                if error.status == 503 {
+                if error.status == 503 || error.code == key_in_use().code {
                     response.headers_mut().insert("retry-after", 1.into());
                 }
                 response
@@ -48,6 +49,10 @@ impl From<ApiError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
+        // Who repeats it gets the answer.
+        if let StoreError::KeyUsed(_) = error {
+            return key_in_use().into();
+        }
         error!(%error, "a request failed");
         let message = format!("An internal error has occurred. `{error}`.");
         Failure::Ours(ApiError::new(500, "internal", ErrorType::Internal, message))

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::auth::action;
-use super::request::{ClientRequest, check_index_uid};
+use super::request::ClientRequest;
 use super::{Api, Failure};
 use crate::indexes::fields::{self, FieldsQuery};
 use crate::indexes::index_not_found;
@@ -20,11 +20,10 @@ async fn list(
     Path(uid): Path<String>,
     request: ClientRequest,
 ) -> Result<Json<Value>, Failure> {
-    api.authorize(&request.headers, action::FIELDS_POST, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&request.headers, action::FIELDS_POST, &uid).await?;
     let body = request.json().filter(Value::is_object);
     let query = body.and_then(|body| serde_json::from_value::<FieldsQuery>(body).ok());
-    let Some(query) = query else { return Err(request.refusal(&api.cluster).await) };
+    let Some(query) = query else { return Err(request.about(&uid).refusal(&api.cluster).await) };
     let index = api.cluster.store.index(&uid).await?.ok_or_else(|| index_not_found(&uid))?;
     let fields = fields::of_index(&api.cluster, &index).await?;
     let matching: Vec<Value> = fields.into_iter().filter(|field| query.matches(field)).collect();

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::{action, invalid_api_key};
-use super::request::{ClientRequest, check_index_uid};
+use super::request::ClientRequest;
 use super::{Api, Failure};
-use crate::indexes;
 use crate::store::IndexRecord;
 use crate::tasks::view;
+use crate::{aliases, indexes};
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -85,8 +85,7 @@ async fn get_one(
     Path(uid): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Failure> {
-    api.authorize(&headers, action::INDEXES_GET, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&headers, action::INDEXES_GET, &uid).await?;
     let index = api.cluster.store.index(&uid).await?.ok_or_else(|| indexes::index_not_found(&uid))?;
     Ok(Json(shown(&index)))
 }
@@ -102,11 +101,11 @@ struct Update {
 
 async fn update(
     State(api): State<Api>,
-    Path(uid): Path<String>,
+    Path(named): Path<String>,
     request: ClientRequest,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    api.authorize(&request.headers, action::INDEXES_UPDATE, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&request.headers, action::INDEXES_UPDATE, &named).await?;
+    let request = request.about(&uid);
     let update =
         request.json().filter(Value::is_object).and_then(|body| serde_json::from_value::<Update>(body).ok());
     let update = update.filter(|update| update.uid.as_deref().is_none_or(is_index_uid));
@@ -115,6 +114,7 @@ async fn update(
     };
     if let Some(new_uid) = &new_uid {
         api.authorize(&request.headers, action::INDEXES_UPDATE, Some(new_uid)).await?;
+        aliases::check_is_none(&api.cluster.store.aliases().await?, &named)?;
     }
     let task = indexes::update(&api.cluster, &uid, new_uid.as_deref(), primary_key.as_deref()).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
@@ -122,12 +122,12 @@ async fn update(
 
 async fn delete(
     State(api): State<Api>,
-    Path(uid): Path<String>,
+    Path(named): Path<String>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    api.authorize(&headers, action::INDEXES_DELETE, Some(&uid)).await?;
-    check_index_uid(&uid)?;
-    let task = indexes::delete(&api.cluster, &uid).await?;
+    api.authorize_index(&headers, action::INDEXES_DELETE, &named).await?;
+    // An alias is not deleted as an index is.
+    let task = indexes::delete(&api.cluster, &named).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
 }
 
@@ -136,8 +136,7 @@ async fn compact(
     Path(uid): Path<String>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    api.authorize(&headers, action::INDEXES_COMPACT, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&headers, action::INDEXES_COMPACT, &uid).await?;
     let task = indexes::compact(&api.cluster, &uid).await?;
     Ok((StatusCode::ACCEPTED, Json(view::summary(&task))))
 }

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use miroir_core::control::{
-    BEGIN_WRITE_PATH, BeginWrite, BegunWrite, PartOutcome, REGISTER_WRITE_PATH, RegisterWrite, TOKEN_HEADER,
-    WriteKind, WritePart,
+    BEGIN_WRITE_PATH, BeginWrite, BegunWrite, FirstAnswer, PartOutcome, REGISTER_WRITE_PATH, RegisterWrite,
+    TOKEN_HEADER, WriteKind, WritePart,
 };
 use miroir_core::error::{ApiError, ErrorType, routing_stale};
 use miroir_core::rebalance::{Refused, Shards};
@@ -19,10 +19,14 @@ use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use super::idempotency::{self, Begun};
+use super::origin::session_write;
 use super::{Api, Failure};
+use crate::aliases;
 use crate::cluster::Cluster;
 use crate::indexes::{self, Gates};
-use crate::store::{Fence, IndexRecord, NewTask, StoreError, TaskPart, TaskStatus};
+use crate::keys;
+use crate::store::{Fence, IndexRecord, KnownAnswer, NewTask, Origin, StoreError, TaskPart, TaskStatus};
 use crate::tasks::follow::{Taken, follow, taken};
 use crate::tasks::{kind, merge, view};
 
@@ -47,17 +51,31 @@ async fn begin_write(
         let index = api.cluster.store.index(&write.index).await?;
         return Ok(Json(begun(index.as_ref(), None)));
     }
+    let claim = match &write.idempotency_key {
+        Some(key) => match idempotency::begin(&api.cluster, &idempotency::id(&headers, key)).await? {
+            Begun::Claimed(claim) => Some(claim),
+            Begun::Answered(known) => return Ok(Json(answered(&known))),
+        },
+        None => None,
+    };
     let mut passage = Passage { gates: &api.cluster.gates, write: None };
     let passed = passage.begin(&write.index).await;
+    // Asked once the gate is passed: who changes the alias waits for those that have passed before.
+    if !aliases::may_write(&api.cluster, write.alias.as_deref(), &write.index) {
+        return Err(routing_stale().into());
+    }
     let index = indexes::ensure(&api.cluster, &write).await?;
     let primary_key = index.as_ref().and_then(|index| index.primary_key.as_deref());
     let goes_on =
         index.is_none() || write.primary_key.is_none() || write.primary_key.as_deref() == primary_key;
     if goes_on {
         passage.write = None;
+        claim.into_iter().for_each(|claim| claim.hand_on(passed));
     }
     let ticket = Ticket { write: passed, generation: index.as_ref().map(|index| index.generation) };
-    Ok(Json(begun(index.as_ref(), Some(ticket))))
+    let node_key = (write.action != WriteKind::DocumentEdition.action())
+        .then(|| keys::value_on_nodes(&api.cluster.config, &keys::writer()));
+    Ok(Json(BegunWrite { node_key: node_key.flatten(), ..begun(index.as_ref(), Some(ticket)) }))
 }
 
 /// A write that has passed its gate. It is over if the filter does not wait for the answer: then nobody will ever tell of
@@ -86,7 +104,15 @@ fn begun(index: Option<&IndexRecord>, ticket: Option<Ticket>) -> BegunWrite {
         exists: index.is_some(),
         primary_key: index.and_then(|index| index.primary_key.clone()),
         ticket: ticket.map(|ticket| ticket.to_string()),
+        node_key: None,
+        first_answer: None,
     }
+}
+
+fn answered(known: &KnownAnswer) -> BegunWrite {
+    let first =
+        FirstAnswer { fingerprint: known.fingerprint.clone(), task: view::summary(known.task.clone()) };
+    BegunWrite { exists: true, primary_key: None, ticket: None, node_key: None, first_answer: Some(first) }
 }
 
 /// What a write is known by from its beginning to its registration.
@@ -125,14 +151,22 @@ async fn register_write(
     let write: RegisterWrite = parse(&body)?;
     let ticket = write.ticket.as_deref().and_then(Ticket::parse);
     let under_way = ticket.as_ref().map(|ticket| ticket.write);
-    let answer = register(&api, write, ticket).await;
+    let key = write.idempotency.as_ref().map(|used| idempotency::id(&headers, &used.key));
+    let answer = register(&api, write, ticket, key.clone()).await;
     if let Some(under_way) = under_way {
         api.cluster.gates.leave(under_way);
+        key.into_iter().for_each(|key| api.cluster.claims.release(&key, under_way));
     }
     answer
 }
 
-async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Result<Response, Failure> {
+/// `key` is the id of the client's idempotency key.
+async fn register(
+    api: &Api,
+    write: RegisterWrite,
+    ticket: Option<Ticket>,
+    key: Option<String>,
+) -> Result<Response, Failure> {
     let (missed, taken) = (missed(&write.parts), taken(&write.parts));
     let refused = Refused {
         took: accepted(&write.parts),
@@ -145,6 +179,20 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         leave(&api.cluster, refused).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    // It took so long that another one has begun in its place.
+    let is_superseded = ticket
+        .as_ref()
+        .zip(key.as_ref())
+        .is_some_and(|(ticket, key)| api.cluster.claims.is_held_by_another(key, ticket.write));
+    if is_superseded {
+        return refuse(&api.cluster, refused, taken).await;
+    }
+    let fingerprint = write.idempotency.and_then(|used| used.fingerprint);
+    let used_key = key.zip(fingerprint.clone());
+    let origin = Origin {
+        idempotency: used_key.map(|(key, fingerprint)| idempotency::used_key(&api.cluster, key, fingerprint)),
+        session: write.session.as_deref().map(|id| session_write(&api.cluster, id)),
+    };
     let (kind, fails) = (kind(write.kind), write.error.is_some());
     let copies = write.counted_copies;
     let generation = ticket.and_then(|ticket| ticket.generation);
@@ -170,6 +218,8 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         parts,
         custom_metadata: write.custom_metadata,
         ticket: write.ticket,
+        settings_version: None,
+        origin,
     };
     // What failed may have been routed in any way: it is not acknowledged.
     let fence =
@@ -184,6 +234,12 @@ async fn register(api: &Api, write: RegisterWrite, ticket: Option<Ticket>) -> Re
         }
         Err(StoreError::IndexChanged(_)) => {
             return refuse(&api.cluster, Refused { differs: true, ..refused }, taken).await;
+        }
+        // Another one with its key was under way when the control plane was restarted, and was registered first.
+        Err(StoreError::KeyUsed(known)) => {
+            follow(&api.cluster, taken, refused.of);
+            leave(&api.cluster, refused).await?;
+            return Ok(idempotency::repeat(&known, &fingerprint.unwrap_or_default()));
         }
         Err(error) => return Err(error.into()),
     };
@@ -227,7 +283,7 @@ fn is_up(cluster: &Cluster, id: &str) -> bool {
     cluster.table().nodes.iter().any(|node| node.id == id && node.up)
 }
 
-fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {
     let token = headers.get(TOKEN_HEADER).map(|token| token.as_bytes()).unwrap_or_default();
     match token.ct_eq(cluster.filter_token.as_bytes()).into() {
         true => Ok(()),
@@ -238,7 +294,7 @@ fn check_token(cluster: &Cluster, headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body)
         .map_err(|error| ApiError::new(400, "bad_request", ErrorType::InvalidRequest, error.to_string()))
 }

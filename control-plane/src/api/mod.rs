@@ -1,14 +1,18 @@
 //! The cold path of the Meilisearch API: what touches neither documents nor search; and the filter's own calls.
 
+mod aliases;
 mod auth;
+mod awaiting;
 mod backups;
 mod batches;
 mod failure;
 mod features;
 mod fields;
+mod idempotency;
 mod indexes;
 mod internal;
 mod keys;
+mod origin;
 mod render;
 mod request;
 mod rules;
@@ -57,8 +61,11 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
         .merge(rules::routes())
         .merge(render::routes())
         .merge(webhooks::routes())
-        .merge(internal::routes())
+        .merge(aliases::routes())
         .merge(unsupported::routes())
+        .route_layer(middleware::from_fn_with_state(api.clone(), origin::note))
+        .merge(internal::routes())
+        .merge(awaiting::routes())
         .route_layer(middleware::from_fn(refuse_head))
         // As Meilisearch: without a body.
         .fallback(async || StatusCode::NOT_FOUND)

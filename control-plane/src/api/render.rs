@@ -13,15 +13,25 @@ use serde_json::Value;
 
 use super::request::ClientRequest;
 use super::{Api, Failure};
+use crate::aliases;
 use crate::node_client::NodeClient;
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/render-template", post(render))
 }
 
-/// Passed on to a node as it came, which checks the key too.
-async fn render(State(api): State<Api>, request: ClientRequest) -> Result<Response, Failure> {
-    let document = request.json().and_then(|body| document(&body));
+/// Passed on to a node as it came but for aliases, which checks the key too.
+async fn render(State(api): State<Api>, mut request: ClientRequest) -> Result<Response, Failure> {
+    let body = request.json();
+    let document = body.as_ref().and_then(document);
+    let mut resolved = body.clone();
+    for part in ["template", "input"] {
+        let part = resolved.as_mut().and_then(|body| body.get_mut(part));
+        part.map_or(Ok(()), |part| aliases::put_index(&api.cluster, part))?;
+    }
+    if let Some(resolved) = resolved.filter(|resolved| Some(resolved) != body.as_ref()) {
+        request.body = resolved.to_string().into();
+    }
     for client in candidates(&api, document.as_deref()).await {
         let body = request.body.clone();
         let answer = client.pass_on(request.method.clone(), request.uri.path(), &request.headers, body).await;

@@ -5,7 +5,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
+use miroir_core::alias::about;
 use miroir_core::error::{ApiError, ErrorType, invalid_index_uid, is_index_uid};
+use miroir_core::exchange::RequestHead;
 use serde_json::Value;
 
 use super::Failure;
@@ -46,6 +48,14 @@ impl ClientRequest {
         let query = self.uri.query().unwrap_or_default();
         url::form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
+    }
+
+    /// The same request about an index of this uid. Its path must be one under `/indexes/{uid}`.
+    pub fn about(mut self, uid: &str) -> ClientRequest {
+        let target = self.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let head = about(RequestHead { target, ..RequestHead::default() }, uid);
+        self.uri = head.target.parse().unwrap_or(self.uri);
+        self
     }
 
     /// What to answer to this request, which we know to be one that Meilisearch refuses: a node's own words.

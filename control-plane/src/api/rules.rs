@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::auth::action;
 use super::request::ClientRequest;
 use super::{Api, Failure};
+use crate::aliases;
 use crate::instance::rules::{self, Change};
 use crate::tasks::view;
 
@@ -35,9 +36,12 @@ async fn get_one(State(api): State<Api>, request: ClientRequest) -> Answer {
 
 async fn update(State(api): State<Api>, Path(uid): Path<String>, request: ClientRequest) -> Accepted {
     api.authorize(&request.headers, action::DYNAMIC_SEARCH_RULES_UPDATE, None).await?;
-    let Some(rule) = request.json().filter(|_| is_index_uid(&uid)) else {
+    let Some(mut rule) = request.json().filter(|_| is_index_uid(&uid)) else {
         return Err(request.refusal(&api.cluster).await);
     };
+    for action in rule.get_mut("actions").and_then(Value::as_array_mut).into_iter().flatten() {
+        action.get_mut("selector").map_or(Ok(()), |selector| aliases::put_index(&api.cluster, selector))?;
+    }
     change(&api, Change::Update { uid: &uid, rule: &rule }, &request).await
 }
 

@@ -2,19 +2,23 @@
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::AppendHeaders;
 use axum::routing::get;
 use axum::{Json, Router};
+use miroir_core::fresh::{MIN_SETTINGS_VERSION_HEADER, SETTINGS_VERSION_HEADER, min_settings_version};
 use serde_json::Value;
 
 use super::auth::action;
-use super::request::{ClientRequest, check_index_uid};
-use super::{Api, Failure};
+use super::request::ClientRequest;
+use super::{Api, Failure, awaiting};
 use crate::indexes::settings::{self, SETTINGS, Setting};
 use crate::store::TaskRecord;
 use crate::tasks::view;
 
-type Answer = Result<Json<Value>, Failure>;
-type Accepted = Result<(StatusCode, Json<Value>), Failure>;
+type Answer = Result<(Version, Json<Value>), Failure>;
+type Accepted = Result<(StatusCode, Version, Json<Value>), Failure>;
+/// The header that tells a version of the settings, or none.
+type Version = AppendHeaders<Option<(&'static str, String)>>;
 
 pub fn routes() -> Router<Api> {
     let whole = routes_of(None, true);
@@ -41,17 +45,23 @@ fn routes_of(setting: Option<Setting>, merges: bool) -> axum::routing::MethodRou
 }
 
 async fn show(api: Api, uid: String, setting: Option<Setting>, headers: HeaderMap) -> Answer {
-    api.authorize(&headers, action::SETTINGS_GET, Some(&uid)).await?;
-    check_index_uid(&uid)?;
-    Ok(Json(match setting {
+    let (_, uid) = api.authorize_index(&headers, action::SETTINGS_GET, &uid).await?;
+    let wanted = min_version(&headers)?;
+    if wanted > 0 {
+        awaiting::settings_of_version(&api.cluster, &uid, wanted).await?;
+    }
+    // Asked for first: the settings are of this version or a later one.
+    let known = api.cluster.store.index(&uid).await?.map(|index| index.settings_version);
+    let settings = match setting {
         Some(setting) => settings::get_one(&api.cluster, &uid, setting).await?,
         None => settings::get(&api.cluster, &uid).await?,
-    }))
+    };
+    Ok((version(known), Json(settings)))
 }
 
 async fn update(api: Api, uid: String, setting: Option<Setting>, request: ClientRequest) -> Accepted {
-    let access = api.authorize(&request.headers, action::SETTINGS_UPDATE, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (access, uid) = api.authorize_index(&request.headers, action::SETTINGS_UPDATE, &uid).await?;
+    let request = request.about(&uid);
     let Some(value) = request.json().filter(|value| setting.is_some() || value.is_object()) else {
         return Err(request.refusal(&api.cluster).await);
     };
@@ -64,11 +74,21 @@ async fn update(api: Api, uid: String, setting: Option<Setting>, request: Client
 }
 
 async fn reset(api: Api, uid: String, setting: Option<Setting>, headers: HeaderMap) -> Accepted {
-    api.authorize(&headers, action::SETTINGS_UPDATE, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&headers, action::SETTINGS_UPDATE, &uid).await?;
     Ok(accepted(&settings::reset(&api.cluster, &uid, setting).await?))
 }
 
-fn accepted(task: &TaskRecord) -> (StatusCode, Json<Value>) {
-    (StatusCode::ACCEPTED, Json(view::summary(task)))
+fn accepted(task: &TaskRecord) -> (StatusCode, Version, Json<Value>) {
+    (StatusCode::ACCEPTED, version(task.settings_version), Json(view::summary(task)))
+}
+
+/// The header that tells a version of the settings.
+pub fn version(version: Option<u64>) -> Version {
+    AppendHeaders(version.map(|version| (SETTINGS_VERSION_HEADER, version.to_string())))
+}
+
+/// The version that a request asks for; 0 if it asks for none.
+fn min_version(headers: &HeaderMap) -> Result<u64, Failure> {
+    let Some(value) = headers.get(MIN_SETTINGS_VERSION_HEADER) else { return Ok(0) };
+    Ok(min_settings_version(value.to_str().unwrap_or_default())?)
 }

@@ -7,7 +7,7 @@ use miroir_core::error::binary_size;
 use serde_json::{Map, Value, json};
 
 use super::auth::action;
-use super::request::{ClientRequest, check_index_uid};
+use super::request::ClientRequest;
 use super::{Api, Failure};
 use crate::indexes::index_not_found;
 use crate::stats::{self, IndexStats};
@@ -39,10 +39,9 @@ async fn one(
     Path(uid): Path<String>,
     request: ClientRequest,
 ) -> Result<Json<Value>, Failure> {
-    api.authorize(&request.headers, action::STATS_GET, Some(&uid)).await?;
-    check_index_uid(&uid)?;
+    let (_, uid) = api.authorize_index(&request.headers, action::STATS_GET, &uid).await?;
     let Some(view) = View::read(request.parameters()) else {
-        return Err(request.refusal(&api.cluster).await);
+        return Err(request.about(&uid).refusal(&api.cluster).await);
     };
     let index = api.cluster.store.index(&uid).await?.ok_or_else(|| index_not_found(&uid))?;
     Ok(Json(view.index(&stats::index(&api.cluster, &index).await)))

@@ -13,6 +13,7 @@ use time::{Date, Duration, OffsetDateTime};
 use super::auth::{Access, action};
 use super::request::ClientRequest;
 use super::{Api, Failure};
+use crate::aliases;
 use crate::store::{TaskQuery, TaskRecord, TaskStatus};
 use crate::tasks::{on_tasks, view};
 
@@ -67,7 +68,7 @@ pub(super) async fn list<P: Future<Output = Result<Page, Failure>>>(
     let Some(query) = query(request.parameters()) else {
         return Err(request.refusal(&api.cluster).await);
     };
-    let query = TaskQuery { visible_indexes: access.indexes, ..query };
+    let query = TaskQuery { visible_indexes: access.indexes, ..of_indexes(&api, query) };
     let page = read(api.clone(), query.clone()).await?;
     let total = match query.visible_indexes {
         None => page.total,
@@ -156,7 +157,14 @@ async fn choice(
         return Err(request.refusal(&api.cluster).await);
     };
     let filter = format!("?{}", request.uri.query().unwrap_or_default());
-    Ok((TaskQuery { visible_indexes: access.indexes, ..query }, filter))
+    Ok((TaskQuery { visible_indexes: access.indexes, ..of_indexes(api, query) }, filter))
+}
+
+/// The query with the indexes that aliases stand for in their place: tasks are of indexes.
+fn of_indexes(api: &Api, query: TaskQuery) -> TaskQuery {
+    let indexes =
+        |named: Vec<String>| named.iter().flat_map(|name| aliases::indexes_of(&api.cluster, name)).collect();
+    TaskQuery { index_uids: query.index_uids.map(indexes), ..query }
 }
 
 /// `None` if a parameter is wrong or unknown.

@@ -2,6 +2,7 @@
 
 mod operate;
 mod show;
+mod store;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use self::operate::{GroupCommand, NodeCommand, RebalanceCommand, Remote};
+use self::operate::{AliasCommand, GroupCommand, NodeCommand, RebalanceCommand, Remote};
+use self::store::StoreCommand;
 use crate::{config, server};
 
 /// Miroir's control plane: one Meilisearch endpoint over many nodes, through Envoy.
@@ -62,6 +64,13 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Lists, sets, rolls back and removes aliases: names that stand for indexes.
+    Alias {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(subcommand)]
+        command: AliasCommand,
+    },
     /// Adds, drains, removes and replaces nodes.
     Node {
         #[command(flatten)]
@@ -95,6 +104,11 @@ enum Command {
         remote: Remote,
         #[command(subcommand)]
         command: RebalanceCommand,
+    },
+    /// Takes the state of a cluster to another backend.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
     },
 }
 
@@ -132,10 +146,12 @@ impl Cli {
             Command::Adopt { remote, uid, dry_run, .. } => {
                 operate::adopt(&remote, uid.as_deref(), dry_run).await
             }
+            Command::Alias { remote, command } => operate::alias(&remote, command).await,
             Command::Node { remote, command } => operate::node(&remote, command).await,
             Command::Shards { remote, shards, dry_run } => operate::shards(&remote, shards, dry_run).await,
             Command::Group { remote, command } => operate::group(&remote, command).await,
             Command::Rebalance { remote, command } => operate::rebalance(&remote, command).await,
+            Command::Store { command } => store::run(command).await,
         }
     }
 }

@@ -55,6 +55,38 @@ impl NewNode {
     }
 }
 
+/// What names stand for.
+#[derive(Debug, Subcommand)]
+pub enum AliasCommand {
+    /// All aliases.
+    List,
+    /// What an alias stands for, and what it stood for before.
+    Show {
+        /// The alias.
+        name: String,
+    },
+    /// Makes an alias, or lets it stand for another index from now on.
+    ///
+    /// Returns when every Envoy goes by it. An alias of several indexes can be searched, and nothing else.
+    Set {
+        /// The alias.
+        name: String,
+        /// The indexes, which must exist.
+        #[arg(required = true, value_name = "INDEX")]
+        indexes: Vec<String>,
+    },
+    /// Lets an alias stand for what it stood for before its last change.
+    Rollback {
+        /// The alias.
+        name: String,
+    },
+    /// Removes an alias. Its indexes stay.
+    Remove {
+        /// The alias.
+        name: String,
+    },
+}
+
 /// Nodes come and go.
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
@@ -260,6 +292,35 @@ pub async fn adopt(remote: &Remote, uid: Option<&str>, dry_run: bool) -> anyhow:
 /// What the control plane says.
 pub async fn shards(remote: &Remote, shards: u32, dry_run: bool) -> anyhow::Result<()> {
     remote.change(Method::PATCH, "/topology", Some(&json!({"shards": shards})), dry_run.into()).await
+}
+
+/// Runs a command about aliases.
+///
+/// # Errors
+/// What the control plane says.
+pub async fn alias(remote: &Remote, command: AliasCommand) -> anyhow::Result<()> {
+    let path = |name: &str| format!("/_miroir/aliases/{name}");
+    let alias = match command {
+        AliasCommand::List => {
+            let aliases = remote.call(Method::GET, "/_miroir/aliases", None).await?;
+            show::aliases(&aliases, remote.json);
+            return Ok(());
+        }
+        AliasCommand::Show { name } => remote.call(Method::GET, &path(&name), None).await?,
+        AliasCommand::Set { name, indexes } => {
+            remote.call(Method::PUT, &path(&name), Some(&json!({"indexes": indexes}))).await?
+        }
+        AliasCommand::Rollback { name } => {
+            remote.call(Method::POST, &format!("{}/rollback", path(&name)), None).await?
+        }
+        AliasCommand::Remove { name } => {
+            let alias = remote.call(Method::DELETE, &path(&name), None).await?;
+            show::removed_alias(&alias, remote.json);
+            return Ok(());
+        }
+    };
+    show::alias(&alias, remote.json);
+    Ok(())
 }
 
 /// Runs a command about nodes.

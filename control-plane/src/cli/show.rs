@@ -1,6 +1,7 @@
 //! What the commands print: tables and progress bars for people, JSON for programs.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -9,6 +10,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::indexes::Adoption;
+use crate::migrate::Migrated;
 use crate::rebalance::{MoveState, ReshardStatus, State, Status};
 
 /// Prints a line. Whoever reads may have seen enough: that is no error.
@@ -79,6 +81,47 @@ pub fn adopted(found: &Value, json: bool, planned: bool) {
             uids.join(", ")
         ),
     }
+}
+
+/// Prints all aliases.
+pub fn aliases(aliases: &Value, json: bool) {
+    if json {
+        say!("{aliases}");
+        return;
+    }
+    let mut shown = table(["alias", "stands for", "since"]);
+    for alias in aliases["results"].as_array().into_iter().flatten() {
+        shown.add_row([text(&alias["name"]), names(&alias["indexes"]), text(&alias["since"])]);
+    }
+    say!("{shown}");
+}
+
+/// Prints an alias and its history.
+pub fn alias(alias: &Value, json: bool) {
+    if json {
+        say!("{alias}");
+        return;
+    }
+    let mut shown = table(["alias", "stands for", "since", "until"]);
+    let name = text(&alias["name"]);
+    shown.add_row([name.clone(), names(&alias["indexes"]), text(&alias["since"]), "now".to_owned()]);
+    for former in alias["history"].as_array().into_iter().flatten() {
+        let [since, until] = ["since", "until"].map(|date| text(&former[date]));
+        shown.add_row([name.clone(), names(&former["indexes"]), since, until]);
+    }
+    say!("{shown}");
+}
+
+/// Prints what an alias was.
+pub fn removed_alias(alias: &Value, json: bool) {
+    match json {
+        true => say!("{alias}"),
+        false => say!("alias {} is removed; it stood for {}", text(&alias["name"]), names(&alias["indexes"])),
+    }
+}
+
+fn names(list: &Value) -> String {
+    list.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Prints how far a rebalance is, or what one would move.
@@ -255,6 +298,41 @@ fn state_name(state: MoveState) -> &'static str {
         MoveState::Cutover => "cutting over",
         MoveState::Cleanup => "cleaning up",
     }
+}
+
+/// Prints what was taken to another backend.
+///
+/// # Errors
+/// Never for what can be written as JSON.
+pub fn migrated(migrated: &Migrated, file: &Path, json: bool) -> anyhow::Result<()> {
+    let counts = serde_json::to_value(migrated)?;
+    if json {
+        say!("{counts}");
+        return Ok(());
+    }
+    let mut shown = table(["in Redis now", ""]);
+    for (what, count) in counts.as_object().into_iter().flatten() {
+        shown.add_row([words(what), text(count)]);
+    }
+    say!("{shown}");
+    say!(
+        "Everything was read again and is as it was. Start the control planes with this configuration, and none with {} any \
+         more.",
+        file.display()
+    );
+    Ok(())
+}
+
+/// `staleReplicas` as `stale replicas`.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

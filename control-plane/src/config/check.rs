@@ -5,10 +5,13 @@ use std::fmt::Display;
 
 use url::Url;
 
-use super::{Config, ConfigError, NodeConfig};
+use super::{Backend, Config, ConfigError, NodeConfig, TasksConfig};
 
 /// The most shards that a cluster may have: with more, a routing table is too large to be pushed with every change.
 pub const MAX_SHARDS: u32 = 4096;
+
+/// With fewer tasks, one could be gone before its client has asked for it, or before the filter has told of it again.
+const MIN_TASKS: u64 = 10_000;
 
 /// Checks all values; the first that is wrong is reported.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
@@ -32,12 +35,48 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     check_positive("health.unhealthy_threshold", config.health.unhealthy_threshold.into())?;
     check_positive("rebalance.shards_at_once", config.rebalance.shards_at_once as u64)?;
     check_positive("rebalance.nodes_at_once", config.rebalance.nodes_at_once as u64)?;
+    check_positive("idempotency.ttl_ms", config.idempotency.ttl_ms)?;
+    check_positive("sessions.ttl_ms", config.sessions.ttl_ms)?;
+    check_positive("sessions.wait_ms", config.sessions.wait_ms)?;
     if let Some(interval) = config.anti_entropy.interval_ms {
         check_positive("anti_entropy.interval_ms", interval)?;
     }
+    check_tasks(&config.tasks)?;
+    check_task_store(config)?;
     match config.rebalance.documents_per_second {
         Some(pace) if !(pace.is_finite() && pace > 0.0) => {
             refuse("rebalance.documents_per_second", pace, "it must be a number above 0, or left out")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_tasks(tasks: &TasksConfig) -> Result<(), ConfigError> {
+    if let Some(time) = tasks.keep_ms {
+        check_positive("tasks.keep_ms", time)?;
+    }
+    if tasks.keep_at_most < MIN_TASKS {
+        return refuse("tasks.keep_at_most", tasks.keep_at_most, format!("it must be {MIN_TASKS} or more"));
+    }
+    Ok(())
+}
+
+fn check_task_store(config: &Config) -> Result<(), ConfigError> {
+    if config.task_store.backend != Backend::Redis {
+        return Ok(());
+    }
+    let url = config.task_store.url.as_deref().unwrap_or_default();
+    let rule = "it must be redis:// or rediss:// (with TLS), a host and optionally a port and the number of a database, \
+                as redis://redis:6379/0; a password goes into MIROIR_REDIS_PASSWORD or `task_store.password_file`";
+    let is_right =
+        |url: &Url| ["redis", "rediss"].contains(&url.scheme()) && url.has_host() && url.password().is_none();
+    let Some(url) = Url::parse(url).ok().filter(is_right) else {
+        return refuse("task_store.url", url, rule);
+    };
+    match &config.task_store.ca_file {
+        Some(path) if url.scheme() == "redis" => {
+            let rule = "it is of use with TLS only: write rediss:// in `task_store.url`, or leave it out";
+            refuse("task_store.ca_file", path.display(), rule)
         }
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ const PREFIX: &str = "MIROIR_";
 
 /// The keys that environment variables may set. A variable that begins otherwise is none of ours: Kubernetes, for
 /// one, sets `MIROIR_PORT` and more for a service named `miroir`.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 21] = [
     "shards",
     "replication_factor",
     "replica_groups",
@@ -29,6 +29,9 @@ const KEYS: [&str; 18] = [
     "health",
     "rebalance",
     "anti_entropy",
+    "idempotency",
+    "sessions",
+    "tasks",
 ];
 
 /// Reads and checks the configuration: the YAML file at `path`, then the environment over it.
@@ -67,8 +70,14 @@ pub fn load(
         let at = if key == "." { String::new() } else { format!("`{key}`: ") };
         ConfigError(format!("{at}{}", error.inner()))
     })?;
-    config.master_key = secret("master_key", master_key, config.master_key_file.as_deref())?;
-    config.admin_key = secret("admin_key", admin_key, config.admin_key_file.as_deref())?;
+    config.master_key =
+        secret("master_key", "master_key_file", master_key, config.master_key_file.as_deref())?;
+    config.admin_key = secret("admin_key", "admin_key_file", admin_key, config.admin_key_file.as_deref())?;
+    let password = (variable("MIROIR_REDIS_PASSWORD"), config.task_store.password_file.as_deref());
+    if password.0.is_some() || password.1.is_some() {
+        config.task_store.password =
+            secret("redis_password", "task_store.password_file", password.0, password.1)?;
+    }
     super::check::check(&config)?;
     Ok(config)
 }
@@ -129,16 +138,21 @@ fn set(target: &mut Value, keys: &[&str], value: Value) -> Result<(), String> {
     set(&mut target[*key], rest, value)
 }
 
-fn secret(key: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Secret, ConfigError> {
+fn secret(
+    key: &str,
+    file_key: &str,
+    variable: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Secret, ConfigError> {
     let name = format!("{PREFIX}{}", key.to_ascii_uppercase());
     let text = match (variable, file) {
         (Some(text), _) => text.to_owned(),
         (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
-            ConfigError(format!("`{key}_file`: {} can't be read: {error}", file.display()))
+            ConfigError(format!("`{file_key}`: {} can't be read: {error}", file.display()))
         })?,
         (None, None) => {
             return Err(ConfigError(format!(
-                "there is no `{key}`: set the environment variable {name} or name a file that holds it in `{key}_file`"
+                "there is no `{key}`: set the environment variable {name} or name a file that holds it in `{file_key}`"
             )));
         }
     };
@@ -146,7 +160,7 @@ fn secret(key: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Secr
     let sendable = !key_text.is_empty() && key_text.bytes().all(|byte| byte.is_ascii_graphic());
     if !sendable {
         return Err(ConfigError(format!(
-            "`{key}` from {name} or `{key}_file` must be one or more printable ASCII characters without spaces"
+            "`{key}` from {name} or `{file_key}` must be one or more printable ASCII characters without spaces"
         )));
     }
     Ok(Secret::from(key_text))
@@ -209,6 +223,26 @@ filter: {module: /filter.wasm, source: local}";
         assert_eq!(config.nodes[2].id, "c");
         assert_eq!(config.standalone.unwrap().listen.port(), 7700);
         assert_eq!(config.unavailable_shard_policy, miroir_core::table::UnavailableShard::Error);
+    }
+
+    #[test]
+    fn a_redis_is_named_by_a_url_that_can_be_meant() {
+        let load = |pairs: &[(&str, &str)]| {
+            load_text(YAML, &[&[("MIROIR_TASK_STORE__BACKEND", "redis")], pairs].concat())
+        };
+        let url = |url| ("MIROIR_TASK_STORE__URL", url);
+        let ca = ("MIROIR_TASK_STORE__CA_FILE", "/ca.pem");
+        load(&[url("redis://redis:6379/1")]).unwrap();
+        load(&[url("rediss://redis"), ca]).unwrap();
+        for (pairs, key) in [
+            (&[][..], "`task_store.url`"),
+            (&[url("http://redis")], "`task_store.url`"),
+            (&[url("redis://:secret@redis")], "MIROIR_REDIS_PASSWORD"),
+            (&[url("redis://redis"), ca], "`task_store.ca_file`"),
+        ] {
+            let error = load(pairs).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     #[test]
@@ -279,6 +313,7 @@ filter: {module: /filter.wasm, source: local}";
             ("MIROIR_TASK_STORE__BACKEND", "postgres", &["`task_store.backend`", "postgres", "sqlite"]),
             ("MIROIR_STANDALONE__LISTEN", "0.0.0.0:0", &["`standalone.listen`", "0.0.0.0:0"]),
             ("MIROIR_HEALTH__INTERVAL_MS", "0", &["`health.interval_ms`", "0"]),
+            ("MIROIR_TASKS__KEEP_AT_MOST", "9999", &["`tasks.keep_at_most`", "9999", "10000 or more"]),
             ("MIROIR_UNAVAILABLE_SHARD_POLICY", "maybe", &["`unavailable_shard_policy`", "maybe", "partial"]),
         ] {
             let error = refusal(YAML, &[(name, value)]);

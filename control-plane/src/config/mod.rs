@@ -5,6 +5,7 @@ mod load;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use miroir_core::table::{Policy, UnavailableShard};
 use serde::Deserialize;
@@ -74,6 +75,15 @@ pub struct Config {
     /// How replicas are compared.
     #[serde(default)]
     pub anti_entropy: AntiEntropyConfig,
+    /// How long answers are remembered for who repeats a request.
+    #[serde(default)]
+    pub idempotency: IdempotencyConfig,
+    /// How reads wait for writes.
+    #[serde(default)]
+    pub sessions: SessionsConfig,
+    /// How long tasks that are over are kept.
+    #[serde(default)]
+    pub tasks: TasksConfig,
 }
 
 /// One Meilisearch instance.
@@ -103,11 +113,27 @@ pub struct TaskStoreConfig {
     pub backend: Backend,
     /// SQLite's file.
     pub path: PathBuf,
+    /// Where Redis is: `redis://` or `rediss://`, host, port and the number of the database.
+    pub url: Option<String>,
+    /// A file that holds the password for Redis.
+    pub password_file: Option<PathBuf>,
+    /// The password for Redis; never in the YAML. Empty for none.
+    #[serde(skip)]
+    pub password: Secret,
+    /// The certificates of the authorities that a Redis with TLS may be signed by, as PEM; those of the Web if not given.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for TaskStoreConfig {
     fn default() -> Self {
-        TaskStoreConfig { backend: Backend::Sqlite, path: "miroir.db".into() }
+        TaskStoreConfig {
+            backend: Backend::Sqlite,
+            path: "miroir.db".into(),
+            url: None,
+            password_file: None,
+            password: Secret::default(),
+            ca_file: None,
+        }
     }
 }
 
@@ -117,6 +143,8 @@ impl Default for TaskStoreConfig {
 pub enum Backend {
     /// A file next to the one control plane there is.
     Sqlite,
+    /// A Redis, for one or several control planes.
+    Redis,
 }
 
 /// Where we listen.
@@ -127,11 +155,17 @@ pub struct ListenConfig {
     pub envoy: SocketAddr,
     /// For operators: REST under `/_miroir`, `/metrics`.
     pub admin: SocketAddr,
+    /// The host by which other control planes reach these two ports.
+    pub advertise: Option<String>,
 }
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        ListenConfig { envoy: ([0, 0, 0, 0], 18000).into(), admin: ([0, 0, 0, 0], 8080).into() }
+        ListenConfig {
+            envoy: ([0, 0, 0, 0], 18000).into(),
+            admin: ([0, 0, 0, 0], 8080).into(),
+            advertise: None,
+        }
     }
 }
 
@@ -261,6 +295,52 @@ impl Default for AntiEntropyConfig {
     }
 }
 
+/// How long answers are remembered for who repeats a request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdempotencyConfig {
+    /// So long after it was given.
+    pub ttl_ms: u64,
+}
+
+impl Default for IdempotencyConfig {
+    fn default() -> Self {
+        IdempotencyConfig { ttl_ms: 24 * 60 * 60 * 1000 }
+    }
+}
+
+/// How reads wait for writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionsConfig {
+    /// How long a session is remembered after its last write.
+    pub ttl_ms: u64,
+    /// How long a read waits for the writes of its session, or for a version of the settings.
+    pub wait_ms: u64,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        SessionsConfig { ttl_ms: 60 * 60 * 1000, wait_ms: 5_000 }
+    }
+}
+
+/// How long tasks that are over are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TasksConfig {
+    /// So long after they ended; as long as there is room if not given.
+    pub keep_ms: Option<u64>,
+    /// When there are more tasks than this, a tenth of them goes.
+    pub keep_at_most: u64,
+}
+
+impl Default for TasksConfig {
+    fn default() -> Self {
+        TasksConfig { keep_ms: None, keep_at_most: 1_000_000 }
+    }
+}
+
 /// A key that must not turn up in a log.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -290,6 +370,12 @@ impl std::fmt::Debug for Secret {
 pub struct ConfigError(pub String);
 
 impl Config {
+    /// How long the filter's calls may wait for something before they are answered: `wait`, if it would wait so long itself.
+    pub fn wait(&self, wait: Duration) -> Duration {
+        let patience = Duration::from_millis(self.timeouts.control_plane_ms);
+        wait.min(patience - patience / 4)
+    }
+
     /// The limits and policies that the filter is told.
     pub fn policy(&self) -> Policy {
         Policy {

@@ -152,7 +152,10 @@ impl Copy<'_> {
         };
         let (source, target) = tokio::try_join!(read(self.source, ids), read(self.target, &of_target))?;
         self.size.learn(ids.len(), source.bytes.max(target.bytes));
-        let changes = changes(source.documents, target.documents);
+        let unseen =
+            look.on_target.map_or_else(Vec::new, |on_target| unseen(ids, &source.documents, on_target));
+        let mut changes = changes(source.documents, target.documents);
+        changes.touched.extend(unseen);
         self.progress.sent(changes.add.iter().map(|document| document.get().len()).sum());
         // Once enqueued, the node does it before whatever may come to change the uid's meaning.
         let guard = Arc::new((pass, look.held.cloned()));
@@ -187,6 +190,15 @@ impl Copy<'_> {
     }
 }
 
+/// The documents that the source has lost since it was asked for its ids, and for which the target was not asked: a client's
+/// partial update may have made them there, and what deleted them on the source may not have met them there. They are to
+/// be looked at again.
+fn unseen(ids: &[String], source: &[Document], on_target: &HashSet<String>) -> Vec<String> {
+    let found: HashSet<&str> = source.iter().map(|document| &*document.id).collect();
+    let is_unseen = |id: &&String| !found.contains(id.as_str()) && !on_target.contains(*id);
+    ids.iter().filter(is_unseen).cloned().collect()
+}
+
 fn changes(source: Vec<Document>, target: Vec<Document>) -> Changes {
     let mut held: HashMap<String, Box<RawValue>> =
         target.into_iter().map(|document| (document.id, document.json)).collect();
@@ -208,6 +220,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_the_source_has_lost_meanwhile_is_looked_at_again_on_the_target() {
+        let ids = ["1", "2", "3"].map(str::to_owned);
+        let json = serde_json::value::to_raw_value(&json!({"id": 1})).unwrap();
+        let source = [Document { id: "1".into(), json }];
+        assert_eq!(unseen(&ids, &source, &HashSet::from(["2".to_owned()])), ["3"]);
+    }
 
     #[test]
     fn what_differs_is_replaced_and_what_the_target_alone_has_is_deleted() {

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::index_not_found;
 use super::nodes::difference;
+use crate::aliases;
 use crate::cluster::Cluster;
 use crate::copy::{self, CopiedIndex, CopyError, Progress, Replica};
 use crate::node_client::{NodeClient, NodeError};
@@ -107,6 +108,8 @@ pub async fn find(cluster: &Cluster, only: Option<&str>) -> Result<Found, ApiErr
         }
     }
     uids.retain(|uid| !known.contains_key(uid));
+    let aliases = cluster.store.aliases().await?;
+    uids.iter().try_for_each(|uid| aliases::check_is_none(&aliases, uid))?;
     Ok(Found { node, index_uids: uids })
 }
 
@@ -124,6 +127,7 @@ pub async fn adopt(cluster: &Cluster, only: Option<&str>) -> Result<Found, ApiEr
         if cluster.store.index(uid).await?.is_some() {
             continue;
         }
+        aliases::check_is_none(&cluster.store.aliases().await?, uid)?;
         let index = record(&client, uid).await.map_err(|error| unreachable(&found.node, &error))?;
         info!(index = uid, node = found.node, "adopting an index");
         cluster.store.save_index(&index).await?;

@@ -38,6 +38,12 @@ struct Passed {
     open: Option<OwnedRwLockReadGuard<()>>,
 }
 
+impl Passed {
+    fn is_write(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
 /// Gates that are closed until this is dropped.
 #[derive(Debug)]
 pub struct Closed(#[allow(dead_code)] Vec<OwnedRwLockWriteGuard<()>>);
@@ -102,10 +108,24 @@ impl Gates {
     /// Waits until every write to the index, and every part of a copy of it, that had passed when this was called is over,
     /// but no longer than `patience`. Returns whether they are. Those that pass later are not waited for.
     pub async fn barrier(&self, index: &str, patience: Duration) -> bool {
+        self.wait_for(|passed| passed.index == index, patience).await
+    }
+
+    /// The same for every write and copy, whatever its index.
+    pub async fn all_barriers(&self, patience: Duration) -> bool {
+        self.wait_for(|_| true, patience).await
+    }
+
+    /// The same for every write, whatever its index.
+    pub async fn all_writes(&self, patience: Duration) -> bool {
+        self.wait_for(Passed::is_write, patience).await
+    }
+
+    async fn wait_for(&self, is_meant: impl Fn(&Passed) -> bool, patience: Duration) -> bool {
         let before: Vec<(Uuid, Instant)> = {
             let passed = lock(&self.under_way.passed);
-            let of_index = passed.iter().filter(|(_, write)| write.index == index);
-            of_index.map(|(write, passed)| (*write, passed.at)).collect()
+            let meant = passed.iter().filter(|(_, passed)| is_meant(passed));
+            meant.map(|(id, passed)| (*id, passed.at)).collect()
         };
         let deadline = Instant::now() + patience;
         loop {
@@ -127,24 +147,10 @@ impl Gates {
         }
     }
 
-    /// Waits until every write and copy that was under way when this was called is over, whatever its index, but no longer
-    /// than `patience`. Returns whether they are.
-    pub async fn all_barriers(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        let indexes: BTreeSet<String> =
-            lock(&self.under_way.passed).values().map(|write| write.index.clone()).collect();
-        for index in indexes {
-            if !self.barrier(&index, deadline.saturating_duration_since(Instant::now())).await {
-                return false;
-            }
-        }
-        true
-    }
-
     /// Whether a write is under way for longer than this: most likely, whoever began it is gone.
     pub fn is_any_older(&self, age: Duration) -> bool {
         let passed = lock(&self.under_way.passed);
-        passed.values().any(|write| write.open.is_some() && write.at.elapsed() > age)
+        passed.values().any(|passed| passed.is_write() && passed.at.elapsed() > age)
     }
 
     /// Gives up the writes that began before: they can't be acknowledged any more, since their epoch is retired.

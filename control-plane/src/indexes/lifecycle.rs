@@ -8,13 +8,16 @@ use miroir_core::error::{ApiError, ErrorType};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::names::Exchanged;
 use super::nodes::{at_least_one, create_on_node, enqueue_everywhere, wait};
+use super::settings::ask_any;
 use super::{index_not_found, names};
+use crate::aliases;
 use crate::api::Failure;
 use crate::cluster::Cluster;
 use crate::health::take_down;
-use crate::store::{IndexChange, IndexRecord, StoreError, TaskPart, TaskRecord, generation};
-use crate::tasks::{kind, register, register_failed};
+use crate::store::{IndexChange, IndexRecord, IndexesChange, StoreError, TaskPart, TaskRecord, generation};
+use crate::tasks::{self, kind, register, register_failed, register_parts};
 
 /// How long a write waits for the nodes to have done the change of the index that it needs.
 const BEGIN_WRITE_WAIT: Duration = Duration::from_secs(20);
@@ -30,8 +33,13 @@ pub async fn create(cluster: &Cluster, uid: &str, primary_key: Option<&str>) -> 
         let error = index_already_exists(uid);
         return Ok(register_failed(cluster, uid, kind::INDEX_CREATION, details, error).await?);
     }
-    let parts = create_everywhere(cluster, uid, primary_key).await?;
-    Ok(register(cluster, uid, kind::INDEX_CREATION, details, parts, None).await?)
+    aliases::check_is_none(&cluster.store.aliases().await?, uid)?;
+    ask_any(cluster, |client| async move { client.newest_task().await }).await?;
+    let change = IndexesChange::Create(new_index(uid, primary_key));
+    let task = tasks::new(uid, kind::INDEX_CREATION, details, Vec::new());
+    let (task, _) = cluster.store.register_change(change, task).await?;
+    let parts = create_on_nodes(cluster, uid, primary_key).await?;
+    Ok(register_parts(cluster, task, parts).await?)
 }
 
 /// `PATCH /indexes/{uid}`: gives an index another uid, a primary key, or both.
@@ -75,24 +83,27 @@ pub async fn update(
         let code = "index_primary_key_already_exists";
         return Ok(refuse(ApiError::new(400, code, ErrorType::InvalidRequest, message)).await?);
     }
-    let renamed = match new_uid {
-        Some(new_uid) => match names::rename(cluster, uid, new_uid).await? {
-            Ok(renamed) => Some(renamed),
-            Err(error) => return Ok(refuse(error).await?),
-        },
-        None => None,
-    };
-    let named = new_uid.unwrap_or(uid);
-    let parts = match &renamed {
-        Some(renamed) if primary_key.is_none() => renamed.parts.clone(),
-        _ => set_primary_key(cluster, named, primary_key).await?,
-    };
     let change = IndexChange {
         primary_key: primary_key.filter(|_| changes).map(str::to_owned),
         ..IndexChange::at(OffsetDateTime::now_utc())
     };
-    cluster.store.update_index(named, change).await?;
-    Ok(register(cluster, uid, kind::INDEX_UPDATE, details, parts, None).await?)
+    let Some(new_uid) = new_uid else {
+        let parts = set_primary_key(cluster, uid, primary_key).await;
+        at_least_one(&parts)?;
+        cluster.store.update_index(uid, change).await?;
+        return Ok(register(cluster, uid, kind::INDEX_UPDATE, details, parts, None).await?);
+    };
+    let task = tasks::new(uid, kind::INDEX_UPDATE, details.clone(), Vec::new());
+    match names::rename(cluster, uid, new_uid, change, task).await? {
+        Ok(Exchanged { task, parts, _one_at_a_time }) => {
+            let parts = match primary_key {
+                None => parts,
+                Some(_) => set_primary_key(cluster, new_uid, primary_key).await,
+            };
+            Ok(register_parts(cluster, task, parts).await?)
+        }
+        Err(error) => Ok(refuse(error).await?),
+    }
 }
 
 /// `POST /indexes/{uid}/compact`: every node makes the index's files as small as they can be.
@@ -142,7 +153,8 @@ pub async fn ensure(cluster: &Cluster, write: &BeginWrite) -> Result<Option<Inde
         None if !write.create => return Ok(None),
         None => create_everywhere(cluster, &write.index, primary_key).await?,
         Some(_) => {
-            let parts = set_primary_key(cluster, &write.index, primary_key).await?;
+            let parts = set_primary_key(cluster, &write.index, primary_key).await;
+            at_least_one(&parts)?;
             let change = IndexChange {
                 primary_key: primary_key.map(str::to_owned),
                 ..IndexChange::at(OffsetDateTime::now_utc())
@@ -162,14 +174,9 @@ async fn is_on_nodes(cluster: &Cluster, uid: &str) -> Result<bool, StoreError> {
     Ok(!cluster.store.node_settings_versions(uid).await?.is_empty())
 }
 
-/// Creates an index on all nodes. It is remembered first, so that a node that comes back meanwhile gets it too.
-pub(super) async fn create_everywhere(
-    cluster: &Cluster,
-    uid: &str,
-    primary_key: Option<&str>,
-) -> Result<Vec<TaskPart>, Failure> {
+fn new_index(uid: &str, primary_key: Option<&str>) -> IndexRecord {
     let now = OffsetDateTime::now_utc();
-    let index = IndexRecord {
+    IndexRecord {
         uid: uid.to_owned(),
         primary_key: primary_key.map(str::to_owned),
         created_at: now,
@@ -178,18 +185,37 @@ pub(super) async fn create_everywhere(
         settings_version: 0,
         generation: generation(now),
         adopting: false,
-    };
-    cluster.store.save_index(&index).await?;
+    }
+}
+
+/// Creates an index on all nodes. It is remembered first, so that a node that comes back meanwhile gets it too.
+pub(super) async fn create_everywhere(
+    cluster: &Cluster,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<Vec<TaskPart>, Failure> {
+    aliases::check_is_none(&cluster.store.aliases().await?, uid)?;
+    cluster.store.save_index(&new_index(uid, primary_key)).await?;
+    let parts = create_on_nodes(cluster, uid, primary_key).await?;
+    if let Err(error) = at_least_one(&parts) {
+        cluster.store.delete_index(uid).await?;
+        return Err(error.into());
+    }
+    Ok(parts)
+}
+
+/// Has all nodes create an index that is remembered.
+async fn create_on_nodes(
+    cluster: &Cluster,
+    uid: &str,
+    primary_key: Option<&str>,
+) -> Result<Vec<TaskPart>, StoreError> {
     let parts =
         enqueue_everywhere(
             cluster,
             |_, client| async move { create_on_node(&client, uid, primary_key).await },
         )
         .await;
-    if let Err(error) = at_least_one(&parts) {
-        cluster.store.delete_index(uid).await?;
-        return Err(error.into());
-    }
     for part in &parts {
         match part.outcome {
             PartOutcome::Accepted(_) => cluster.store.set_node_settings_version(uid, &part.node, 0).await?,
@@ -200,20 +226,14 @@ pub(super) async fn create_everywhere(
     Ok(parts)
 }
 
-async fn set_primary_key(
-    cluster: &Cluster,
-    uid: &str,
-    primary_key: Option<&str>,
-) -> Result<Vec<TaskPart>, Failure> {
+async fn set_primary_key(cluster: &Cluster, uid: &str, primary_key: Option<&str>) -> Vec<TaskPart> {
     let body = primary_key.map_or_else(|| json!({}), |primary_key| json!({"primaryKey": primary_key}));
     let path = format!("/indexes/{uid}");
     let (path, body) = (path.as_str(), &body);
-    let parts = enqueue_everywhere(cluster, |_, client| async move {
+    enqueue_everywhere(cluster, |_, client| async move {
         client.enqueue(reqwest::Method::PATCH, path, Some(body)).await
     })
-    .await;
-    at_least_one(&parts)?;
-    Ok(parts)
+    .await
 }
 
 /// Whether any node holds a document of the index or is about to: a node that can't be asked may.

@@ -20,8 +20,10 @@ pub use adopt::{
 pub use gates::{Closed, CopyPass, Gates};
 pub use lifecycle::{compact, create, ensure, update};
 pub use locks::IndexLocks;
-pub use names::{check_swaps, delete, repeat_where_failed, swap, take_pending, under_way};
-pub use nodes::{at_least_one, bring_in_step, converge, enqueue_everywhere};
+pub use names::{
+    check_swaps, delete, is_being_sent, repeat_where_failed, swap, take_down_late, take_pending, under_way,
+};
+pub use nodes::{at_least_one, bring_in_step, converge, enqueue_everywhere, lose};
 
 use miroir_core::error::{ApiError, ErrorType};
 

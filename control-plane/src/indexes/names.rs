@@ -5,9 +5,10 @@
 //!
 //! - A change waits for the writes to its indexes that have begun, and the next ones wait for it
 //!   ([`Gates`](super::Gates)). A write that takes too long is refused when it is registered, for its client to repeat.
-//! - The change is recorded for each node before it is sent. A node that it does not reach is taken down, and takes it
+//! - The change is recorded, with its task, for each node before it is sent. A node that it does not reach is taken down, and takes it
 //!   before it serves again, in the order in which changes were made. Nothing is sent past a change that waits so.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -18,16 +19,17 @@ use tokio::sync::OwnedMutexGuard;
 use tracing::{error, info};
 
 use super::index_not_found;
-use super::nodes::{at_least_one, is_up, part};
+use super::nodes::{is_up, part};
+use crate::aliases;
 use crate::api::Failure;
 use crate::cluster::Cluster;
 use crate::health::take_down;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{
-    IndexSwap, NamesChange, NodeChange, PendingChange, StoreError, TaskPart, TaskQuery, TaskRecord,
-    TaskStatus,
+    IndexChange, IndexSwap, IndexesChange, NamesChange, NewTask, NodeChange, PendingChange, StoreError,
+    TaskPart, TaskQuery, TaskRecord, TaskStatus,
 };
-use crate::tasks::{kind, register, register_failed, register_global, register_global_failed};
+use crate::tasks::{self, kind, register_failed, register_global_failed, register_parts};
 
 /// How long a swap waits for the nodes to have done what comes before it: they then swap at nearly the same moment. Past
 /// that it waits in their queues.
@@ -43,14 +45,17 @@ const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
 pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure> {
     let _no_write_under_way = cluster.gates.close([uid]).await;
     let _one_at_a_time = cluster.index_locks.lock(uid).await;
+    let aliases = cluster.store.aliases().await?;
+    aliases::check_is_none(&aliases, uid)?;
+    aliases::check_has_none(&aliases, uid)?;
     if cluster.store.index(uid).await?.is_none() {
         let details = json!({"deletedDocuments": 0});
         let error = index_not_found(uid);
         return Ok(register_failed(cluster, uid, kind::INDEX_DELETION, details, error).await?);
     }
-    let parts = change(cluster, NodeChange::Delete(uid.to_owned())).await?;
-    let details = json!({"deletedDocuments": null});
-    Ok(register(cluster, uid, kind::INDEX_DELETION, details, parts, None).await?)
+    let task = tasks::new(uid, kind::INDEX_DELETION, json!({"deletedDocuments": null}), Vec::new());
+    let (task, parts) = change(cluster, NodeChange::Delete(uid.to_owned()), None, task).await?;
+    Ok(register_parts(cluster, task, parts).await?)
 }
 
 /// `POST /swap-indexes`.
@@ -59,43 +64,50 @@ pub async fn delete(cluster: &Cluster, uid: &str) -> Result<TaskRecord, Failure>
 /// If the store fails or no node can be reached.
 pub async fn swap(cluster: &Cluster, swaps: Vec<IndexSwap>) -> Result<TaskRecord, Failure> {
     let details = json!({"swaps": swaps});
-    match exchange(cluster, swaps).await? {
-        // Registered before anybody else changes these indexes.
-        Ok(Exchanged { parts, _one_at_a_time }) => {
-            Ok(register_global(cluster, kind::INDEX_SWAP, details, parts).await?)
-        }
+    let task = tasks::global(kind::INDEX_SWAP, details.clone());
+    match exchange(cluster, swaps, None, task).await? {
+        Ok(Exchanged { task, parts, _one_at_a_time }) => Ok(register_parts(cluster, task, parts).await?),
         Err(error) => Ok(register_global_failed(cluster, kind::INDEX_SWAP, details, error).await?),
     }
 }
 
-/// Gives an index another uid; what Meilisearch would fail the task for comes back inside.
+/// Gives an index another uid, and makes another change of it; what Meilisearch would fail the task for comes back inside.
 pub(super) async fn rename(
     cluster: &Cluster,
     uid: &str,
     new_uid: &str,
+    besides: IndexChange,
+    task: NewTask,
 ) -> Result<Result<Exchanged, ApiError>, Failure> {
     let swap = IndexSwap { indexes: (uid.to_owned(), new_uid.to_owned()), rename: true };
-    exchange(cluster, vec![swap]).await
+    exchange(cluster, vec![swap], Some(besides), task).await
 }
 
-/// Indexes that have exchanged their uids, and are locked until the task of it is registered: until then nobody could
-/// tell that a node knows them by other uids than the store.
+/// Indexes that have exchanged their uids, and are locked until it is saved what nodes do for it: see [`is_being_sent`].
 pub(super) struct Exchanged {
+    /// The task of it.
+    pub task: TaskRecord,
     /// What nodes do for it.
     pub parts: Vec<TaskPart>,
-    _one_at_a_time: Vec<OwnedMutexGuard<()>>,
+    pub _one_at_a_time: Vec<OwnedMutexGuard<()>>,
 }
 
-async fn exchange(cluster: &Cluster, swaps: Vec<IndexSwap>) -> Result<Result<Exchanged, ApiError>, Failure> {
+async fn exchange(
+    cluster: &Cluster,
+    swaps: Vec<IndexSwap>,
+    besides: Option<IndexChange>,
+    task: NewTask,
+) -> Result<Result<Exchanged, ApiError>, Failure> {
     let uids: Vec<&str> = swaps.iter().flat_map(IndexSwap::uids).collect();
     let _no_write_under_way = cluster.gates.close(uids.iter().copied()).await;
     let _one_at_a_time = cluster.index_locks.lock_all(uids.iter().copied()).await;
+    check_aliases(cluster, &swaps).await?;
     if let Err(error) = check_indexes(cluster, &swaps).await? {
         return Ok(Err(error));
     }
     wait_until_quiet(cluster, &uids).await?;
-    let parts = change(cluster, NodeChange::Swap(swaps.clone())).await?;
-    Ok(Ok(Exchanged { parts, _one_at_a_time }))
+    let (task, parts) = change(cluster, NodeChange::Swap(swaps.clone()), besides, task).await?;
+    Ok(Ok(Exchanged { task, parts, _one_at_a_time }))
 }
 
 /// Refuses swaps that name an index twice.
@@ -122,6 +134,20 @@ pub fn check_swaps(swaps: &[IndexSwap]) -> Result<(), ApiError> {
         quoted(&twice)
     );
     Err(ApiError::new(400, "invalid_swap_duplicate_index_found", ErrorType::InvalidRequest, message))
+}
+
+/// An alias goes on standing for a uid whose index is swapped for another, but not for one that no index has any more.
+async fn check_aliases(cluster: &Cluster, swaps: &[IndexSwap]) -> Result<(), Failure> {
+    let aliases = cluster.store.aliases().await?;
+    for swap in swaps {
+        let [left, right] = swap.uids();
+        aliases::check_is_none(&aliases, left)?;
+        aliases::check_is_none(&aliases, right)?;
+        if swap.rename {
+            aliases::check_has_none(&aliases, left)?;
+        }
+    }
+    Ok(())
 }
 
 async fn check_indexes(cluster: &Cluster, swaps: &[IndexSwap]) -> Result<Result<(), ApiError>, StoreError> {
@@ -210,9 +236,41 @@ fn names_of(task: &TaskRecord) -> Vec<&str> {
     swapped.chain(renamed).filter_map(|uid| uid.as_str()).collect()
 }
 
-/// Makes a change on all nodes and in the store. It is recorded first, so that a node that is away takes it when it is
-/// back, whatever happens to us.
-async fn change(cluster: &Cluster, change: NodeChange) -> Result<Vec<TaskPart>, Failure> {
+/// Whether the task's change of indexes is just being sent to nodes, or was since the task was read: its parts are not known yet.
+/// Who sends it has the locks of the indexes. If nobody does, whoever did has ended, and nobody will say what its parts are.
+///
+/// # Errors
+/// If the store fails.
+pub async fn is_being_sent(cluster: &Cluster, task: &TaskRecord) -> Result<bool, StoreError> {
+    if !task.parts.is_empty() || !kind::ARE_DECIDED_AT_ONCE.contains(&&*task.kind) {
+        return Ok(false);
+    }
+    let uids: BTreeSet<&str> = task.index_uid.as_deref().into_iter().chain(names_of(task)).collect();
+    let locks: Option<Vec<_>> = uids.into_iter().map(|uid| cluster.index_locks.try_lock(uid)).collect();
+    Ok(locks.is_none() || cluster.store.task(task.uid).await?.as_ref() != Some(task))
+}
+
+/// Takes down the nodes that have still to take a change of what uids name: whoever was sending it has ended.
+///
+/// # Errors
+/// If the store fails.
+pub async fn take_down_late(cluster: &Cluster) -> Result<(), StoreError> {
+    for node in cluster.members().clients.keys() {
+        if !cluster.store.pending_changes(node).await?.is_empty() {
+            take_down(cluster, node).await;
+        }
+    }
+    cluster.publish_everywhere().await
+}
+
+/// Makes a change in the store and on all nodes. It is recorded first, with its task, so that a node that is away takes it when
+/// it is back, whatever happens to us. What nodes do for it is the caller's to save.
+async fn change(
+    cluster: &Cluster,
+    change: NodeChange,
+    besides: Option<IndexChange>,
+    task: NewTask,
+) -> Result<(TaskRecord, Vec<TaskPart>), Failure> {
     let change = &change;
     let members = cluster.members();
     let ready = members.clients.iter().map(|(node, client)| next_uid(cluster, node, client, change));
@@ -222,8 +280,9 @@ async fn change(cluster: &Cluster, change: NodeChange) -> Result<Vec<TaskPart>, 
     }
     let nodes = members.clients.keys().zip(&ready);
     let nodes = nodes.map(|(node, uid)| (node.clone(), uid.as_ref().ok().copied()));
-    let names = NamesChange { change: change.clone(), at: OffsetDateTime::now_utc(), nodes: nodes.collect() };
-    let ids = cluster.store.change_names(names).await?;
+    let at = OffsetDateTime::now_utc();
+    let names = NamesChange { change: change.clone(), at, nodes: nodes.collect(), besides };
+    let (task, ids) = cluster.store.register_change(IndexesChange::Names(names), task).await?;
     let sent = members.clients.iter().zip(ready.into_iter().zip(ids));
     let sent = sent.map(|((node, client), (ready, id))| async move {
         let task = async {
@@ -239,8 +298,7 @@ async fn change(cluster: &Cluster, change: NodeChange) -> Result<Vec<TaskPart>, 
         take_down(cluster, &missed.node).await;
     }
     cluster.publish_everywhere().await?;
-    at_least_one(&parts)?;
-    Ok(parts)
+    Ok((task, parts))
 }
 
 /// The uid that a node's next task will have, if it can be sent the change: one that is away takes it when it is back, and

@@ -168,18 +168,26 @@ pub async fn bring_in_step(
     Ok(())
 }
 
-/// A node that had an index and lacks it now was wiped: it missed every write to the shards that it owns. Without the index
-/// it refuses reads, which then go elsewhere; with an empty one it would answer them. So it is not in step before every
-/// Envoy knows that its replicas are stale, and no read is under way by an earlier table.
+/// A node that had an index and lacks it now was wiped.
 async fn mark_lost(cluster: &Cluster, node: &str, uid: &str) -> Result<(), NodeError> {
-    if !cluster.store.node_settings_versions(uid).await?.contains_key(node) {
-        return Ok(());
+    match cluster.store.node_settings_versions(uid).await?.contains_key(node) {
+        true => lose(cluster, node).await,
+        false => Ok(()),
     }
+}
+
+/// A node was wiped: it missed every write to the shards that it owns. Without an index it refuses reads, which then go
+/// elsewhere; with an empty one it would answer them. So it is not in step before every Envoy knows that its replicas are stale,
+/// and no read is under way by an earlier table.
+///
+/// # Errors
+/// [`NodeError::OutOfStep`] until then; if the store fails.
+pub async fn lose(cluster: &Cluster, node: &str) -> Result<(), NodeError> {
     let epoch = cluster.store.current_epoch().await?.unwrap_or_default();
     let shards: Vec<ShardId> = epoch.owned_by(node).into_iter().collect();
     let stale = cluster.store.stale_replicas().await?;
     if !shards.iter().all(|shard| is_stale(&stale, node, *shard)) {
-        error!(node, index = uid, ?shards, "the node has lost an index: its replicas are stale");
+        error!(node, ?shards, "the node has lost what it held: its replicas are stale");
         cluster.store.mark_lost(node, &shards, epoch.shards()).await?;
         take_down(cluster, node).await;
         return Err(NodeError::OutOfStep(node.to_owned()));

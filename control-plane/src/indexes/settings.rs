@@ -10,16 +10,18 @@ use miroir_core::settings::{UserValues, node_change, user_settings};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::lifecycle::create_everywhere;
 use super::nodes::{enqueue_everywhere, part};
 use super::{converge, index_not_found};
+use crate::aliases;
 use crate::api::Failure;
 use crate::cluster::Cluster;
+use crate::health::take_down;
 use crate::node_client::{NodeClient, NodeError};
-use crate::store::{IndexChange, IndexRecord, StoreError, TaskQuery, TaskRecord, TaskStatus};
-use crate::tasks::{kind, register, register_failed};
+use crate::store::{IndexChange, IndexRecord, NewTask, StoreError, TaskQuery, TaskRecord, TaskStatus};
+use crate::tasks::{self, kind, register_failed, register_new};
 
 /// One of the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +105,11 @@ pub async fn update(
         Some(setting) => json!({setting.name: value}),
         None => value,
     };
-    if index.is_none() && !may_create {
-        return refuse(cluster, uid, &change).await;
+    if index.is_none() {
+        aliases::check_is_none(&cluster.store.aliases().await?, uid)?;
+        if !may_create {
+            return refuse(cluster, uid, &change).await;
+        }
     }
     let node_change = node_change(&change, &values_after(cluster, uid, index.as_ref(), &change).await?);
     let path = format!("/indexes/{uid}/settings");
@@ -116,9 +121,14 @@ pub async fn update(
         }
     };
     let request = &(method, path, body);
+    let exists = index.is_some();
     let send = |client: NodeClient| async move {
         let (method, path, body) = request;
-        client.enqueue(method.clone(), path, Some(body)).await
+        match exists {
+            true => client.change_settings(method.clone(), path, body).await,
+            // The first node that is asked makes the index.
+            false => client.enqueue(method.clone(), path, Some(body)).await,
+        }
     };
     // The first node tells whether the change is one that Meilisearch takes.
     let (first, task) = ask_any(cluster, &send).await?;
@@ -178,7 +188,21 @@ async fn apply<F: Future<Output = Result<u64, NodeError>>>(
     })
     .await;
     super::nodes::at_least_one(&parts)?;
-    Ok(register(cluster, uid, kind::SETTINGS_UPDATE, details(&change), parts, None).await?)
+    let settings_version = Some(next_version(cluster, uid).await?);
+    let task = tasks::new(uid, kind::SETTINGS_UPDATE, details(&change), parts);
+    Ok(register_new(cluster, NewTask { settings_version, ..task }, None).await?)
+}
+
+/// The version that the next change of an index's settings will make. Each change has its own, whatever comes of those that
+/// are under way.
+async fn next_version(cluster: &Cluster, uid: &str) -> Result<u64, StoreError> {
+    // Asked for first: a change that ends in between is seen here or there.
+    let pending = pending_changes(cluster, uid).await?;
+    let index = cluster.store.index(uid).await?;
+    let promised = pending.iter().filter_map(|task| task.settings_version).max().unwrap_or(0);
+    // An earlier Miroir did not say what its changes will make.
+    let unsaid = pending.iter().filter(|task| task.settings_version.is_none()).count() as u64;
+    Ok(promised.max(index.map_or(0, |index| index.settings_version)) + unsaid + 1)
 }
 
 /// The user's values after a change, which comes after those that are still under way.
@@ -293,11 +317,47 @@ pub async fn commit(cluster: &Cluster, uid: &str, task: &TaskRecord) -> anyhow::
     let values = UserValues::of(&index.settings).after(&task.details);
     let change = IndexChange {
         settings: Some(user_settings(&agreed, &values)),
+        settings_version: task.settings_version,
         ..IndexChange::at(OffsetDateTime::now_utc())
     };
-    cluster.store.update_index(uid, change).await?;
+    let version = cluster.store.update_index(uid, change).await?.map_or(0, |index| index.settings_version);
     converge(cluster, uid, Some(task.uid)).await?;
+    take_down_behind(cluster, uid, task, version).await?;
     Ok(cluster.publish_everywhere().await?)
+}
+
+/// Takes down the nodes that missed a change and could not be brought in step, as others are under way: nothing that is read by
+/// the new version may come from them.
+async fn take_down_behind(
+    cluster: &Cluster,
+    uid: &str,
+    task: &TaskRecord,
+    version: u64,
+) -> Result<(), StoreError> {
+    let has_done =
+        |node: &str| task.parts.iter().any(|part| part.node == node && part.status == TaskStatus::Succeeded);
+    let held = cluster.store.node_settings_versions(uid).await?;
+    for node in cluster.up().await {
+        if !has_done(&node) && held.get(&node).is_none_or(|held| *held < version) {
+            warn!(node, index = uid, "the node lacks a change of the settings");
+            take_down(cluster, &node).await;
+        }
+    }
+    Ok(())
+}
+
+/// Records that a change of the settings will never be in force: who waits for its version waits no longer.
+///
+/// # Errors
+/// If the store fails.
+pub async fn give_up(cluster: &Cluster, uid: &str, task: &TaskRecord) -> Result<(), StoreError> {
+    let index = cluster.store.index(uid).await?;
+    if index.is_none_or(|index| index.created_at > task.enqueued_at) {
+        return Ok(());
+    }
+    let settings_version = task.settings_version;
+    let change = IndexChange { settings_version, ..IndexChange::at(OffsetDateTime::UNIX_EPOCH) };
+    cluster.store.update_index(uid, change).await.map(drop)
 }
 
 fn most_common(values: Vec<Value>) -> Option<Value> {

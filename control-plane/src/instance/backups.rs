@@ -8,7 +8,7 @@ use crate::api::Failure;
 use crate::cluster::Cluster;
 use crate::indexes::{at_least_one, enqueue_everywhere};
 use crate::store::{NewTask, TaskPart, TaskRecord, TaskStatus};
-use crate::tasks::{kind, register_new};
+use crate::tasks::{kind, origin, register_new};
 
 /// `POST /dumps`.
 ///
@@ -48,6 +48,8 @@ async fn create(cluster: &Cluster, path: &str, kind: &str, details: Value) -> Re
         parts,
         custom_metadata: None,
         ticket: None,
+        settings_version: None,
+        origin: origin::current(),
     };
     Ok(register_new(cluster, task, None).await?)
 }

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::cluster::Cluster;
+use crate::health::take_down;
 use crate::keys;
 use crate::node_client::{NodeClient, NodeError};
 
@@ -67,10 +68,19 @@ pub async fn keep_in_step(cluster: &Cluster) {
         let _one_at_a_time = cluster.instance.lock().await;
         let nodes = cluster.up_clients().await.into_iter();
         let attempts = nodes.map(|(node, client)| async move {
-            attempt(&node, bring_in_step(cluster, &node, &client)).await;
+            attempt(&node, compare(cluster, &node, &client)).await;
         });
         join_all(attempts).await;
     }
+}
+
+async fn compare(cluster: &Cluster, node: &str, client: &NodeClient) -> Result<(), NodeError> {
+    if keys::are_lost(cluster, node, client).await? {
+        // With the keys it would take writes again, before anybody knows what it has lost.
+        take_down(cluster, node).await;
+        return Err(NodeError::OutOfStep(node.to_owned()));
+    }
+    bring_in_step(cluster, node, client).await
 }
 
 async fn attempt(node: &str, bringing: impl Future<Output = Result<(), NodeError>>) -> bool {

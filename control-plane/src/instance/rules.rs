@@ -16,7 +16,7 @@ use crate::indexes::settings::ask_any;
 use crate::indexes::{at_least_one, enqueue_everywhere};
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{NewTask, StoreError, TaskPart, TaskQuery, TaskRecord, TaskStatus};
-use crate::tasks::{kind, register_new};
+use crate::tasks::{kind, origin, register_new};
 
 /// How long a node may take to do what brings it in step; it may have to finish other work first.
 const IN_STEP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -103,6 +103,8 @@ pub async fn change(cluster: &Cluster, change: Change<'_>, query: &str) -> Resul
         parts,
         custom_metadata: custom_metadata(query),
         ticket: None,
+        settings_version: None,
+        origin: origin::current(),
     };
     Ok(register_new(cluster, task, None).await?)
 }

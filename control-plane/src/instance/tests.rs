@@ -44,7 +44,10 @@ impl Node {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()
-            .route("/keys", get(async || Json(json!({"results": [crate::keys::reader()]}))))
+            .route(
+                "/keys",
+                get(async || Json(json!({"results": [crate::keys::reader(), crate::keys::writer()]}))),
+            )
             .route(
                 "/tasks/{uid}",
                 get(async |Path(uid): Path<u64>| Json(json!({"uid": uid, "status": "succeeded"}))),

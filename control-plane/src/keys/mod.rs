@@ -4,10 +4,10 @@
 //! The store is right about which keys there are and when they were made; nodes are brought in step with it.
 
 mod nodes;
-mod reader;
+mod own;
 
-pub use nodes::bring_in_step;
-pub use reader::reader;
+pub use nodes::{are_lost, bring_in_step};
+pub use own::{reader, value_on_nodes, writer};
 
 use hmac::{Hmac, KeyInit, Mac};
 use miroir_core::error::{ApiError, ErrorType, no_quorum};

@@ -8,12 +8,12 @@ use time::format_description::well_known::Rfc3339;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::reader;
+use super::{reader, writer};
 use crate::cluster::Cluster;
 use crate::node_client::{NodeClient, NodeError};
 use crate::store::{KeyRecord, StoreError};
 
-/// Sees to it that a node has the cluster's keys, the filter's [`reader`], and no others. The keys that it had before it was part of the
+/// Sees to it that a node has the cluster's keys, Miroir's own, and no others. The keys that it had before it was part of the
 /// cluster are adopted.
 ///
 /// # Errors
@@ -27,17 +27,39 @@ pub async fn bring_in_step(cluster: &Cluster, node: &str, client: &NodeClient) -
     if !cluster.store.key_nodes().await?.contains(node) {
         adopt(cluster, node, &held).await?;
     }
-    let mut wanted = cluster.store.keys().await?;
-    wanted.push(reader());
+    let wanted = wanted(cluster).await?;
     for step in steps(&held, &wanted, OffsetDateTime::now_utc()) {
         step.take(node, client).await?;
     }
     Ok(())
 }
 
+/// Whether a node that had the cluster's keys holds none of them any more: then it has lost all that it had. An index is no
+/// witness of that, since any write makes it anew, without settings.
+///
+/// # Errors
+/// If the node can't be reached or the store fails.
+pub async fn are_lost(cluster: &Cluster, node: &str, client: &NodeClient) -> Result<bool, NodeError> {
+    if cluster.config.master_key.expose().is_empty() || !cluster.store.key_nodes().await?.contains(node) {
+        return Ok(false);
+    }
+    // Before there is an index, nothing can be lost: it has just not got the keys yet.
+    if cluster.store.indexes().await?.is_empty() {
+        return Ok(false);
+    }
+    let held = client.keys().await?;
+    Ok(!wanted(cluster).await?.iter().any(|wanted| held.iter().any(|held| held.uid == wanted.uid)))
+}
+
+/// The keys that every node is to have.
+async fn wanted(cluster: &Cluster) -> Result<Vec<KeyRecord>, StoreError> {
+    let mut wanted = cluster.store.keys().await?;
+    wanted.extend([reader(), writer()]);
+    Ok(wanted)
+}
+
 async fn adopt(cluster: &Cluster, node: &str, held: &[KeyRecord]) -> Result<(), StoreError> {
-    let mut known = cluster.store.keys().await?;
-    known.push(reader());
+    let known = wanted(cluster).await?;
     let new: Vec<KeyRecord> = held.iter().filter(|key| is_new(key, &known)).cloned().collect();
     if !new.is_empty() {
         info!(node, keys = new.len(), "adopting the keys of the node");

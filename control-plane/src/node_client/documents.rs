@@ -1,25 +1,19 @@
 //! What is asked of a node about documents, to copy and to compare them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
 use miroir_core::documents::id::inspect;
-use miroir_core::shard::ShardId;
-use miroir_core::tag::{TAG_FIELD, filter_clause};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Bytes, Enqueued, NodeClient, NodeError, Page};
+use super::{Bytes, NodeClient, NodeError, Page};
 
 /// A list of ids may be tens of megabytes, and a chunk of documents has to be read from disk.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// More than an index can hold.
 const ALL: u32 = u32::MAX;
-/// How many counts a node is asked for at once.
-const COUNTS_AT_ONCE: usize = 4;
 
 /// A document as a node shows it.
 #[derive(Clone, Debug)]
@@ -149,18 +143,12 @@ impl NodeClient {
             lines.push(b'\n');
         }
         let request = self
-            .request(method, &format!("/indexes/{uid}/documents"))
+            .writing(method, &format!("/indexes/{uid}/documents"))
             .query(&[("primaryKey", primary_key)])
             .header(CONTENT_TYPE, "application/x-ndjson")
             .timeout(TIMEOUT)
             .body(lines);
-        let (status, body) = self.send(request).await?;
-        if !status.is_success() {
-            return Err(self.refused(status, &body));
-        }
-        let enqueued: Enqueued =
-            serde_json::from_slice(&body).map_err(|error| self.garbage(error.to_string()))?;
-        Ok(enqueued.task_uid)
+        self.enqueue_by_writer(request).await
     }
 
     /// Enqueues the deletion of documents by their ids. It is no error if some are not there.
@@ -181,40 +169,9 @@ impl NodeClient {
         self.enqueue(Method::POST, &path, Some(&json!({"filter": filter}))).await
     }
 
-    /// How many documents of each of these shards the node holds, by their tags. Shards without documents are left out.
-    ///
-    /// # Errors
-    /// [`NodeError`] if they could not be counted.
-    pub async fn count_by_shard(
-        &self,
-        uid: &str,
-        shards: impl IntoIterator<Item = ShardId>,
-    ) -> Result<BTreeMap<ShardId, u64>, NodeError> {
-        // Not by facets: how many values of a facet are counted is a setting of the index.
-        let shards: Vec<ShardId> = shards.into_iter().collect();
-        let counts = stream::iter(shards).map(|shard| async move {
-            let count = self.count_documents(uid, Some(&filter_clause([shard]))).await?;
-            Ok::<_, NodeError>((shard, count))
-        });
-        let counts: BTreeMap<_, _> = counts.buffer_unordered(COUNTS_AT_ONCE).try_collect().await?;
-        Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
-    }
-
-    /// How many documents of an index have no tag on the node.
-    ///
-    /// # Errors
-    /// [`NodeError`] if they could not be counted.
-    pub async fn count_untagged(&self, uid: &str) -> Result<u64, NodeError> {
-        self.count_documents(uid, Some(&format!("{TAG_FIELD} NOT EXISTS"))).await
-    }
-
     async fn fetch(&self, uid: &str, body: &Value) -> Result<Bytes, NodeError> {
         let request = self.request(Method::POST, &format!("/indexes/{uid}/documents/fetch"));
-        let (status, answer) = self.send(request.timeout(TIMEOUT).json(body)).await?;
-        match status.is_success() {
-            true => Ok(answer),
-            false => Err(self.refused(status, &answer)),
-        }
+        self.success_of(request.timeout(TIMEOUT).json(body)).await
     }
 
     fn garbage(&self, reason: String) -> NodeError {

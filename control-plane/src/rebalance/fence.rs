@@ -12,6 +12,10 @@ use crate::store::StoreError;
 /// How long an Envoy that is connected may take to run with a new epoch. After that its writes are refused until it does.
 const ENVOYS_WAIT: Duration = Duration::from_secs(15);
 
+/// How long writes that were routed by an earlier epoch may take to end before they are refused. No Envoy begins one any
+/// more by then, so most end at once.
+const WRITES_WAIT: Duration = Duration::from_secs(5);
+
 /// Makes an epoch the current one. When this returns, no write that was routed by an earlier one can be acknowledged.
 ///
 /// # Errors
@@ -22,7 +26,7 @@ pub async fn enter(cluster: &Cluster, epoch: &Epoch) -> Result<(), StoreError> {
     retire_earlier(cluster, epoch.epoch).await
 }
 
-/// Waits until Envoys run with the current epoch, and retires those before it.
+/// Waits until Envoys run with the current epoch and the writes of those before it are over, and retires these.
 ///
 /// # Errors
 /// If the store fails.
@@ -33,6 +37,9 @@ pub async fn retire_earlier(cluster: &Cluster, epoch: u64) -> Result<(), StoreEr
             epoch,
             "an Envoy did not take the epoch in {ENVOYS_WAIT:?}: its writes are refused until it does"
         );
+    }
+    if !cluster.gates.all_writes(WRITES_WAIT).await {
+        warn!(epoch, "writes have been under way for {WRITES_WAIT:?}: those of earlier epochs are refused");
     }
     cluster.store.retire_epochs_below(epoch).await
 }

@@ -109,11 +109,7 @@ pub async fn repair(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> R
             job.source
         ))));
     }
-    let still_clean = cluster.store.stale_replicas().await?;
-    let is_sound =
-        |shard: &ShardId| still_clean.get(&job.source).is_none_or(|shards| !shards.contains_key(shard));
-    missed.retain(|shard, _| is_sound(shard));
-    let clean = cluster.store.mark_clean(&job.target, &missed).await?;
+    let clean = cluster.store.mark_clean(&job.target, &missed, Some(&job.source)).await?;
     info!(node = job.target, source = job.source, shards = ?clean, "replicas are clean");
     cluster.publish_everywhere().await?;
     Ok(())

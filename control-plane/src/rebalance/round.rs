@@ -1,6 +1,6 @@
 //! The loop that takes one step after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -265,7 +265,7 @@ fn next(
     advance(now, &Situation { target, stale, members, at_once, announced })
 }
 
-/// Repairs, but stops when what it does is for a rebalance that is paused or canceled.
+/// Repairs, but stops when what it does is for a rebalance that is paused or canceled, or when its source leaves.
 async fn stopped_when_paused(cluster: &Cluster, job: &Job, progress: &Arc<Progress>) -> Result<(), String> {
     let unwanted = async {
         loop {
@@ -288,11 +288,8 @@ async fn is_wanted(cluster: &Cluster, job: &Job) -> bool {
     };
     let joins = |shard: &ShardId| !now.readers_of(*shard).any(|node| node == job.target);
     let is_paused = record.is_some_and(|record| record.is_paused) && job.shards.iter().any(joins);
-    let owned: BTreeMap<bool, usize> = job.shards.iter().fold(BTreeMap::new(), |mut owned, shard| {
-        *owned.entry(now.owns(&job.target, *shard)).or_default() += 1;
-        owned
-    });
-    !is_paused && !owned.contains_key(&false)
+    let are_owned = |node| job.shards.iter().all(|shard| now.owns(node, *shard));
+    !is_paused && are_owned(&job.target) && are_owned(&job.source)
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -37,7 +37,7 @@ pub async fn trust(cluster: &Cluster, node: &str) -> Result<Vec<ShardId>, ApiErr
         );
         return Err(refused(409, "miroir_nothing_lost", message));
     }
-    let shards = cluster.store.mark_clean(node, &seen).await?;
+    let shards = cluster.store.mark_clean(node, &seen, None).await?;
     warn!(node, ?shards, "these copies count as clean from now on, whatever they have missed");
     cluster.publish_everywhere().await?;
     cluster.rebalance.wake();

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::{IndexChange, IndexRecord};
+
 /// A change of what uids name that every node takes, in the order in which changes of the same index were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,7 +63,17 @@ pub struct PendingChange {
     pub sent_from: Option<u64>,
 }
 
-/// What [`Store::change_names`](super::Store::change_names) records.
+/// A change of the indexes that is recorded with its task, see [`Store::register_change`](super::Store::register_change).
+#[derive(Clone, Debug)]
+pub enum IndexesChange {
+    /// An index is created.
+    Create(IndexRecord),
+    /// What uids name changes.
+    Names(NamesChange),
+}
+
+/// A change of what uids name: index records, settings versions and the tasks registered so far go by their new uids, and
+/// each of the nodes has the change pending.
 #[derive(Clone, Debug)]
 pub struct NamesChange {
     /// The change.
@@ -70,6 +82,20 @@ pub struct NamesChange {
     pub at: OffsetDateTime,
     /// The nodes that are to take it, each with [`PendingChange::sent_from`].
     pub nodes: Vec<(String, Option<u64>)>,
+    /// What else changes of an index that is renamed.
+    pub besides: Option<IndexChange>,
+}
+
+impl NamesChange {
+    /// An index as it is after one of the swaps.
+    pub fn swapped(&self, index: IndexRecord, swap: &IndexSwap) -> IndexRecord {
+        let uid = swap.renamed(&index.uid).to_owned();
+        let index = IndexRecord { uid, generation: generation(self.at), ..index };
+        match self.besides.clone() {
+            Some(change) => index.changed(change),
+            None => index,
+        }
+    }
 }
 
 /// The generation of an index whose uid came to name it at this moment.

@@ -1,6 +1,9 @@
 //! What every backend of the [`Store`] must do, as tests that are run against each.
 
+mod aliases;
 mod instance;
+mod pruning;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,6 +20,7 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     topology_and_epochs_survive(&open).await;
     stale_replicas_are_marked_and_cleaned(&open).await;
     who_joins_is_stale_and_who_leaves_is_not(&open).await;
+    a_copy_of_what_has_left_is_not_clean(&open).await;
     a_write_that_no_clean_copy_took_is_refused(&open).await;
     what_a_refused_write_leaves_is_known(&open).await;
     nodes_that_are_gone_have_lost_what_they_held(&open).await;
@@ -29,7 +33,10 @@ pub async fn run<S: Store, F: Future<Output = S>>(open: impl Fn(&'static str) ->
     a_retired_epoch_registers_nothing(&open).await;
     tasks_are_listed_as_asked(&open).await;
     unfinished_tasks_are_found(&open).await;
+    aliases::run(&open).await;
     instance::run(&open).await;
+    pruning::run(&open).await;
+    requests::run(&open).await;
     super::conformance_of_changes::run(&open).await;
 }
 
@@ -72,7 +79,7 @@ async fn stale_replicas_are_marked_and_cleaned<S: Store, F: Future<Output = S>>(
     store.mark_stale("b", &[1, 5], 0).await.unwrap();
     store.mark_stale("a nobody", &[1], 0).await.unwrap();
     // Of the third more was missed meanwhile.
-    assert_eq!(store.mark_clean("a", &seen).await.unwrap(), [1, 2]);
+    assert_eq!(store.mark_clean("a", &seen, Some("b")).await.unwrap(), [1, 2]);
     drop(store);
 
     let store = open("stale").await;
@@ -107,7 +114,7 @@ async fn who_joins_is_stale_and_who_leaves_is_not<S: Store, F: Future<Output = S
     assert!(matches!(store.add_epoch(&too_early).await, Err(StoreError::Conflict(_))));
     store.mark_stale("a", &[7], 0).await.unwrap();
     assert_eq!(shards(&store.stale_replicas().await.unwrap()), [("b", vec![7])], "the last that is clean");
-    store.mark_clean("b", &stale["b"]).await.unwrap();
+    store.mark_clean("b", &stale["b"], Some("a")).await.unwrap();
     store.mark_stale("a", &[6], 0).await.unwrap();
 
     let leftovers = BTreeMap::from([("a".to_owned(), BTreeSet::from([0, 1]))]);
@@ -118,6 +125,21 @@ async fn who_joins_is_stale_and_who_leaves_is_not<S: Store, F: Future<Output = S
     store.remove_leftovers("a", &[0, 5]).await.unwrap();
     let left = store.current_epoch().await.unwrap().unwrap();
     assert_eq!((left.epoch, left.leftovers), (3, BTreeMap::from([("a".to_owned(), BTreeSet::from([1]))])));
+}
+
+async fn a_copy_of_what_has_left_is_not_clean<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("left").await;
+    store.add_epoch(&placement(&["a", "b", "c"])).await.unwrap();
+    store.mark_stale("c", &[0, 1, 2], 0).await.unwrap();
+    store.mark_stale("a", &[1], 0).await.unwrap();
+    let seen = store.stale_replicas().await.unwrap()["c"].clone();
+    let mut next = Epoch { epoch: 2, ..placement(&["a", "b", "c"]) };
+    next.owners.get_mut("1").unwrap()[2] = vec!["b".into(), "c".into()];
+    store.add_epoch(&next).await.unwrap();
+    assert_eq!(store.mark_clean("c", &seen, Some("a")).await.unwrap(), [0], "a missed 1, and has left 2");
+    assert_eq!(store.mark_clean("c", &seen, Some("b")).await.unwrap(), [1, 2]);
 }
 
 async fn a_write_that_no_clean_copy_took_is_refused<S: Store, F: Future<Output = S>>(
@@ -281,6 +303,12 @@ async fn indexes_come_and_go<S: Store, F: Future<Output = S>>(open: &impl Fn(&'s
     assert_eq!(store.update_index("movies", change).await.unwrap(), Some(movies.clone()));
     assert_eq!((movies.primary_key.as_deref(), movies.settings_version), (Some("id"), 1));
     assert!(!movies.adopting);
+    // A version that was promised is reached at once, and never left again.
+    for (promised, reached) in [(4, 4), (3, 4)] {
+        let change = IndexChange { settings_version: Some(promised), ..IndexChange::at(movies.created_at) };
+        movies = store.update_index("movies", change).await.unwrap().unwrap();
+        assert_eq!(movies.settings_version, reached);
+    }
     store.set_node_settings_version("movies", "a", 1).await.unwrap();
     store.set_node_settings_version("movies", "a", 2).await.unwrap();
     store.set_node_settings_version("books", "a", 7).await.unwrap();
@@ -422,7 +450,7 @@ async fn unfinished_tasks_are_found<S: Store, F: Future<Output = S>>(open: &impl
     assert_eq!(uids(2).await, [0, 2]);
 }
 
-pub(super) fn task(index: &str, status: TaskStatus) -> NewTask {
+pub fn task(index: &str, status: TaskStatus) -> NewTask {
     let part = TaskPart { counted: true, shards: vec![1, 2], ..TaskPart::new("a", PartOutcome::Accepted(7)) };
     NewTask {
         index_uid: Some(index.into()),
@@ -433,5 +461,13 @@ pub(super) fn task(index: &str, status: TaskStatus) -> NewTask {
         parts: vec![part],
         custom_metadata: Some("from the shop".into()),
         ticket: None,
+        settings_version: None,
+        origin: Origin::default(),
     }
+}
+
+/// A task that acts on tasks.
+pub fn on_tasks(kind: &str) -> NewTask {
+    let details = json!({"matchedTasks": 0, "originalFilter": "?x"});
+    NewTask { index_uid: None, kind: kind.into(), details, parts: vec![], ..task("", TaskStatus::Enqueued) }
 }

@@ -6,12 +6,13 @@ use std::future::Future;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use super::conformance::task;
+use super::conformance::{on_tasks, task};
 use super::*;
 use crate::testing::index;
 
 pub async fn run<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     indexes_exchange_their_uids(open).await;
+    a_change_and_its_task_are_there_or_neither_is(open).await;
     nodes_take_changes_in_order(open).await;
     a_write_to_what_is_another_index_by_now_is_refused(open).await;
     progress_does_not_undo_a_change_of_uids(open).await;
@@ -26,7 +27,12 @@ fn swap(left: &str, right: &str, rename: bool) -> NodeChange {
 
 fn names(change: NodeChange, nodes: &[(&str, Option<u64>)]) -> NamesChange {
     let nodes = nodes.iter().map(|(node, from)| ((*node).to_owned(), *from)).collect();
-    NamesChange { change, at: OffsetDateTime::now_utc(), nodes }
+    NamesChange { change, at: OffsetDateTime::now_utc(), nodes, besides: None }
+}
+
+/// Makes a change, and tells the ids of what is pending by it.
+async fn make<S: Store>(store: &S, names: NamesChange) -> Vec<u64> {
+    store.register_change(IndexesChange::Names(names), on_tasks("indexSwap")).await.unwrap().1
 }
 
 async fn indexes_exchange_their_uids<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
@@ -42,7 +48,7 @@ async fn indexes_exchange_their_uids<S: Store, F: Future<Output = S>>(open: &imp
     }
     let change = names(swap("new", "old", false), &[("a", Some(5)), ("b", None)]);
     let generation = generation(change.at);
-    assert_eq!(store.change_names(change).await.unwrap().len(), 2);
+    assert_eq!(make(&store, change).await.len(), 2);
     drop(store);
 
     let store = open("swaps").await;
@@ -57,22 +63,69 @@ async fn indexes_exchange_their_uids<S: Store, F: Future<Output = S>>(open: &imp
     let of_old = TaskQuery { limit: 9, index_uids: Some(vec!["old".into()]), ..TaskQuery::default() };
     assert_eq!(store.tasks(&of_old).await.unwrap().tasks[0].uid, 0);
 
-    store.change_names(names(swap("old", "newest", true), &[])).await.unwrap();
+    make(&store, names(swap("old", "newest", true), &[])).await;
     let renamed = store.index("newest").await.unwrap().unwrap();
     assert_eq!(IndexRecord { generation, ..renamed }, IndexRecord { uid: "newest".into(), ..expected });
     assert_eq!(store.index("old").await.unwrap(), None);
     assert_eq!(versions("newest").await, BTreeMap::from([("a".into(), 3)]));
     assert_eq!(uid_of(0).await, "newest");
 
-    store.change_names(names(NodeChange::Delete("newest".into()), &[])).await.unwrap();
+    make(&store, names(NodeChange::Delete("newest".into()), &[])).await;
     assert_eq!(store.index("newest").await.unwrap(), None);
     assert_eq!(versions("newest").await, BTreeMap::new());
 }
 
+async fn a_change_and_its_task_are_there_or_neither_is<S: Store, F: Future<Output = S>>(
+    open: &impl Fn(&'static str) -> F,
+) {
+    let store = open("changes-with-tasks").await;
+    let expires_at = OffsetDateTime::now_utc() + Duration::HOUR;
+    let register = async |store: &S, change: &IndexesChange, kind: &str| {
+        let key = UsedKey { id: kind.into(), fingerprint: "f".into(), expires_at };
+        let origin = Origin { idempotency: Some(key), session: None };
+        store.register_change(change.clone(), NewTask { origin, ..on_tasks(kind) }).await
+    };
+    let movies = IndexRecord { settings_version: 2, ..index("movies") };
+    let besides = IndexChange { primary_key: Some("id".into()), ..IndexChange::at(movies.updated_at) };
+    let renaming = names(swap("movies", "films", true), &[("a", None)]);
+    let renaming = NamesChange { besides: Some(besides), ..renaming };
+    let at = generation(renaming.at);
+    let changes = [
+        (IndexesChange::Create(movies.clone()), "indexCreation"),
+        (IndexesChange::Names(renaming), "indexUpdate"),
+        (IndexesChange::Names(names(NodeChange::Delete("films".into()), &[("a", None)])), "indexDeletion"),
+    ];
+    for (number, (change, kind)) in changes.iter().enumerate() {
+        let (task, pending) = register(&store, change, kind).await.unwrap();
+        assert_eq!((task.uid, pending.len()), (number as u64, usize::from(number > 0)));
+        match number {
+            0 => assert_eq!(store.index("movies").await.unwrap(), Some(movies.clone())),
+            1 => {
+                let films = store.index("films").await.unwrap().unwrap();
+                assert_eq!(
+                    (films.primary_key.as_deref(), films.generation, films.settings_version),
+                    (Some("id"), at, 2)
+                );
+            }
+            _ => assert_eq!(store.indexes().await.unwrap(), BTreeMap::new()),
+        }
+    }
+    drop(store);
+
+    let store = open("changes-with-tasks").await;
+    for (change, kind) in &changes {
+        let again = register(&store, change, kind).await;
+        assert!(matches!(again, Err(StoreError::KeyUsed(known)) if known.task.kind == *kind));
+    }
+    assert_eq!(store.indexes().await.unwrap(), BTreeMap::new(), "what was refused has changed nothing");
+    assert_eq!(store.pending_changes("a").await.unwrap().len(), 2);
+    assert_eq!(store.tasks(&TaskQuery::default()).await.unwrap().total, 3);
+}
+
 async fn nodes_take_changes_in_order<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {
     let store = open("pending").await;
-    let ids = store.change_names(names(swap("x", "y", false), &[("a", Some(5)), ("b", None)])).await.unwrap();
-    store.change_names(names(NodeChange::Delete("x".into()), &[("b", None)])).await.unwrap();
+    let ids = make(&store, names(swap("x", "y", false), &[("a", Some(5)), ("b", None)])).await;
+    make(&store, names(NodeChange::Delete("x".into()), &[("b", None)])).await;
     store.add_pending_change("b", &swap("y", "z", true)).await.unwrap();
     drop(store);
 
@@ -115,16 +168,11 @@ async fn progress_does_not_undo_a_change_of_uids<S: Store, F: Future<Output = S>
 ) {
     let store = open("progress").await;
     let mut before = store.register_task(task("a", TaskStatus::Enqueued), None).await.unwrap();
-    store.change_names(names(swap("a", "b", false), &[])).await.unwrap();
+    make(&store, names(swap("a", "b", false), &[])).await;
     before.status = TaskStatus::Succeeded;
     store.save_task(&before).await.unwrap();
     let after = store.task(0).await.unwrap().unwrap();
     assert_eq!((after.index_uid.as_deref(), after.status), (Some("b"), TaskStatus::Succeeded));
-}
-
-fn on_tasks(kind: &str) -> NewTask {
-    let details = json!({"matchedTasks": 0, "originalFilter": "?x"});
-    NewTask { index_uid: None, kind: kind.into(), details, parts: vec![], ..task("", TaskStatus::Enqueued) }
 }
 
 async fn tasks_are_canceled<S: Store, F: Future<Output = S>>(open: &impl Fn(&'static str) -> F) {

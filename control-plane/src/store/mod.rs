@@ -1,18 +1,31 @@
 //! The task store: all state that must survive a restart, and that several control planes will share.
 
+mod aliases;
 mod changes;
+mod contents;
+mod copies;
+mod idempotency;
 mod instance;
+mod redis;
+mod sessions;
 mod sqlite;
-mod sqlite_changes;
-mod sqlite_copies;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod conformance_of_changes;
+#[cfg(test)]
+mod properties;
 
-pub use changes::{IndexSwap, NamesChange, NodeChange, PendingChange, generation};
+pub use aliases::{AliasRecord, AliasStore, FormerAlias};
+pub use changes::{IndexSwap, IndexesChange, NamesChange, NodeChange, PendingChange, generation};
+pub use contents::{Contents, Internals};
+pub use idempotency::{IdempotencyStore, KnownAnswer, TaskSummary, UsedKey};
 pub use instance::{InstanceStore, KeyRecord, Webhook};
+#[cfg(test)]
+pub use redis::server::Server as RedisServer;
+pub use redis::{Holder, Import, LEASE, Lease, Link, RedisStore, Standing, TICKET_LIFE};
+pub use sessions::{SessionRecord, SessionStore, SessionWrite};
 pub use sqlite::SqliteStore;
 
 use std::collections::BTreeMap;
@@ -26,9 +39,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::leadership::Term;
+
 /// What every backend can do. Each method is one transaction.
 #[async_trait]
-pub trait Store: InstanceStore + Send + Sync {
+pub trait Store: AliasStore + InstanceStore + IdempotencyStore + SessionStore + Send + Sync {
+    /// For how long we may act on what the store says.
+    fn term(&self) -> Term {
+        Term::endless()
+    }
+
     /// The topology as last saved; `None` on a new store.
     async fn topology(&self) -> Result<Option<Topology>, StoreError>;
     /// Saves the topology.
@@ -69,10 +89,15 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn leave(&self, write: &Refused) -> Result<(), StoreError>;
     /// Marks replicas stale whose documents are gone, be they the last copies.
     async fn mark_lost(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError>;
-    /// Marks replicas clean again, those that have missed nothing since they were seen as in `seen`. Returns their
-    /// shards.
-    async fn mark_clean(&self, node: &str, seen: &BTreeMap<ShardId, u64>)
-    -> Result<Vec<ShardId>, StoreError>;
+    /// Marks replicas clean again, those that have missed nothing since they were seen as in `seen`. If they were made
+    /// equal to those of a `source`, only where that is still a clean reader: what has left gets no more writes, so a copy of
+    /// it is old. Returns their shards.
+    async fn mark_clean(
+        &self,
+        node: &str,
+        seen: &BTreeMap<ShardId, u64>,
+        source: Option<&str>,
+    ) -> Result<Vec<ShardId>, StoreError>;
 
     /// What the placement is on the way to; `None` before the first change of the topology.
     async fn rebalance(&self) -> Result<Option<RebalanceRecord>, StoreError>;
@@ -90,9 +115,13 @@ pub trait Store: InstanceStore + Send + Sync {
     /// Forgets an index and the settings versions of its nodes. Nothing happens if it isn't there.
     async fn delete_index(&self, uid: &str) -> Result<(), StoreError>;
 
-    /// Changes what uids name: index records, settings versions and the tasks registered so far go by their new uids,
-    /// and each of the nodes has the change pending. Returns the ids of the pending changes, in the order of the nodes.
-    async fn change_names(&self, change: NamesChange) -> Result<Vec<u64>, StoreError>;
+    /// Makes a change of the indexes and registers its task, or does neither. Returns the ids of the changes that nodes have
+    /// pending by it, in the order of the nodes. Fails with [`StoreError::KeyUsed`] as [`register_task`](Self::register_task) does.
+    async fn register_change(
+        &self,
+        change: IndexesChange,
+        task: NewTask,
+    ) -> Result<(TaskRecord, Vec<u64>), StoreError>;
     /// Records that a node has still to take a change.
     async fn add_pending_change(&self, node: &str, change: &NodeChange) -> Result<(), StoreError>;
     /// The changes that a node has still to take, in the order in which they were made.
@@ -115,7 +144,8 @@ pub trait Store: InstanceStore + Send + Sync {
     /// Allots the next task uid and saves the task. With a fence, in the same transaction: fails with
     /// [`StoreError::EpochRetired`], [`StoreError::IndexChanged`] or [`StoreError::NoCleanCopy`] and does nothing if
     /// the fence's epoch is retired, its uid names another index by now, or no clean reader of a shard has taken the
-    /// task's part; else marks the replicas stale that missed it.
+    /// task's part; else marks the replicas stale that missed it. What the [`Origin`] says is saved in it, too: fails with
+    /// [`StoreError::KeyUsed`] and does nothing if there is an answer to its idempotency key.
     async fn register_task(&self, task: NewTask, fence: Option<Fence>) -> Result<TaskRecord, StoreError>;
     /// One task.
     async fn task(&self, uid: u64) -> Result<Option<TaskRecord>, StoreError>;
@@ -123,7 +153,7 @@ pub trait Store: InstanceStore + Send + Sync {
     async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, StoreError>;
     /// Up to `limit` tasks that are neither succeeded, failed nor canceled, oldest first.
     async fn unfinished_tasks(&self, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
-    /// Saves what a task has come to: all of it but its index, which only [`change_names`](Store::change_names)
+    /// Saves what a task has come to: all of it but its index, which only [`register_change`](Store::register_change)
     /// changes. When it ends by that, every webhook is owed it, see [`InstanceStore::tasks_owed`].
     async fn save_task(&self, task: &TaskRecord) -> Result<(), StoreError>;
 
@@ -138,6 +168,13 @@ pub trait Store: InstanceStore + Send + Sync {
     /// Deletes the finished tasks that match, and registers that as a task. What matched and what was deleted goes
     /// into its details.
     async fn register_deletion(&self, query: &TaskQuery, task: NewTask) -> Result<TaskDeletion, StoreError>;
+    /// Forgets finished tasks, the oldest first: up to `limit` of them, and up to the first that has ended at `ended_before`
+    /// or later, or that a webhook is still owed. Returns how many.
+    async fn prune_tasks(
+        &self,
+        ended_before: Option<OffsetDateTime>,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
     /// A page of the batches with a task that matches, newest first unless reversed; [`TaskQuery::from`] is a batch's
     /// uid.
     async fn batches(&self, query: &TaskQuery) -> Result<BatchPage, StoreError>;
@@ -155,6 +192,9 @@ pub enum StoreError {
     /// None of the copies that have all acknowledged writes of the shard has taken this one.
     #[error("no clean copy of shard {0} has taken it")]
     NoCleanCopy(ShardId),
+    /// Another request with the idempotency key was registered.
+    #[error("the idempotency key was used for task {}", .0.task.uid)]
+    KeyUsed(Box<KnownAnswer>),
     /// Someone else changed it meanwhile.
     #[error("{0}")]
     Conflict(String),
@@ -168,6 +208,15 @@ pub enum StoreError {
         /// The newest version this program knows.
         known: u64,
     },
+    /// What another store holds was not wholly taken into this one.
+    #[error("`miroir store migrate` has begun to fill this store and has not ended: run it again")]
+    Incomplete,
+    /// The store can't be reached now.
+    #[error("the task store can't be reached: {0}")]
+    Unreachable(String),
+    /// Another control plane leads by now.
+    #[error("another control plane leads by now")]
+    NotLeader,
     /// The backend failed.
     #[error("task store: {0}")]
     Backend(String),
@@ -176,7 +225,12 @@ pub enum StoreError {
 impl From<StoreError> for ApiError {
     /// What an operator is told.
     fn from(error: StoreError) -> ApiError {
-        ApiError::new(500, "internal", ErrorType::Internal, error.to_string())
+        let (status, code, kind) = match error {
+            StoreError::Unreachable(_) => (503, "miroir_task_store_unavailable", ErrorType::System),
+            StoreError::NotLeader => (503, "miroir_not_leader", ErrorType::System),
+            _ => (500, "internal", ErrorType::Internal),
+        };
+        ApiError::new(status, code, kind, error.to_string())
     }
 }
 
@@ -256,7 +310,8 @@ pub struct IndexRecord {
     /// Its whole settings as `GET /indexes/{uid}/settings` shows them to the user; null until they were first
     /// read from a node, when they are the defaults.
     pub settings: Value,
-    /// Grows with every change of the settings.
+    /// Grows with every change of the settings. The changes of this version and all before it are in force on all nodes that
+    /// are read, or have failed.
     pub settings_version: u64,
     /// Changes when its uid comes to name another index. So a write that began before that is known.
     #[serde(default)]
@@ -275,6 +330,8 @@ pub struct IndexChange {
     pub primary_key: Option<String>,
     /// Its settings now, if they changed: a new version.
     pub settings: Option<Value>,
+    /// What their version is at least. If it is not given, a change of the settings makes the next one.
+    pub settings_version: Option<u64>,
     /// Whether all its documents are known to have their tags.
     pub is_adopted: bool,
 }
@@ -282,7 +339,13 @@ pub struct IndexChange {
 impl IndexChange {
     /// Of nothing but when its documents or settings changed.
     pub fn at(updated_at: OffsetDateTime) -> IndexChange {
-        IndexChange { updated_at, primary_key: None, settings: None, is_adopted: false }
+        IndexChange {
+            updated_at,
+            primary_key: None,
+            settings: None,
+            settings_version: None,
+            is_adopted: false,
+        }
     }
 }
 
@@ -295,8 +358,9 @@ impl IndexRecord {
         }
         if let Some(settings) = change.settings {
             self.settings = settings;
-            self.settings_version += 1;
+            self.settings_version += u64::from(change.settings_version.is_none());
         }
+        self.settings_version = self.settings_version.max(change.settings_version.unwrap_or(0));
         self.adopting &= !change.is_adopted;
         self
     }
@@ -335,6 +399,19 @@ pub struct NewTask {
     /// What the write was known by before it was registered. It may be registered again, since nobody knows whether a
     /// message whose answer got lost was heard; it is one task.
     pub ticket: Option<String>,
+    /// Of a change of settings: what [`IndexRecord::settings_version`] is from its end on, or more.
+    pub settings_version: Option<u64>,
+    /// What else the client's request says.
+    pub origin: Origin,
+}
+
+/// What a request says of the task that it makes, beside what is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// By which it may be repeated.
+    pub idempotency: Option<UsedKey>,
+    /// Whose later reads wait for it.
+    pub session: Option<SessionWrite>,
 }
 
 /// A task of the client's: one uid for what may be many tasks on nodes.
@@ -371,6 +448,9 @@ pub struct TaskRecord {
     /// See [`NewTask::ticket`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// See [`NewTask::settings_version`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_version: Option<u64>,
     /// The tasks that it cancels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancels: Vec<u64>,
@@ -395,6 +475,7 @@ impl TaskRecord {
             finished_at,
             custom_metadata: task.custom_metadata,
             ticket: task.ticket,
+            settings_version: task.settings_version,
             cancels: Vec::new(),
         }
     }

@@ -1,8 +1,16 @@
 //! The embedded store: one SQLite file.
 
+mod aliases;
+mod changes;
+mod copies;
+mod export;
+mod idempotency;
 mod instance;
+mod removal;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,40 +24,46 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
+use super::copies::Copies;
 use super::{
-    BatchPage, Fence, IndexChange, IndexRecord, NamesChange, NewTask, NodeChange, PendingChange,
+    BatchPage, Fence, IndexChange, IndexRecord, IndexesChange, NewTask, NodeChange, Origin, PendingChange,
     RebalanceRecord, Store, StoreError, TaskDeletion, TaskPage, TaskPart, TaskQuery, TaskRecord, Topology,
 };
-use super::{sqlite_changes as changes, sqlite_copies as copies};
 
 /// What takes a store from each schema version to the next. Never change one that was released: add one.
 const MIGRATIONS: &[&str] = &[
-    include_str!("schema.sql"),
-    include_str!("schema_instance.sql"),
-    include_str!("changes.sql"),
-    include_str!("tickets.sql"),
-    include_str!("rebalance.sql"),
+    include_str!("sqlite/schema.sql"),
+    include_str!("sqlite/schema_instance.sql"),
+    include_str!("sqlite/changes.sql"),
+    include_str!("sqlite/tickets.sql"),
+    include_str!("sqlite/rebalance.sql"),
+    include_str!("sqlite/aliases.sql"),
+    include_str!("sqlite/requests.sql"),
 ];
 
 /// A [`Store`] in one SQLite file, for one control plane.
 #[derive(Clone)]
 pub struct SqliteStore {
     connection: Arc<Mutex<Connection>>,
+    /// Locked for as long as we use the store.
+    _lock: Option<Arc<File>>,
 }
 
 impl SqliteStore {
     /// Opens the store at `path`, creates it if it isn't there, and migrates it if it is older.
     ///
     /// # Errors
-    /// [`StoreError::TooNew`] for a store of a newer Miroir, else [`StoreError::Backend`].
+    /// [`StoreError::TooNew`] for a store of a newer Miroir, [`StoreError::Conflict`] for one that another control plane uses,
+    /// else [`StoreError::Backend`].
     pub fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        let lock = lock(path)?.map(Arc::new);
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         // An acknowledged write must survive a power cut, its stale marks included.
         connection.pragma_update(None, "synchronous", "full")?;
         migrate(&mut connection)?;
-        Ok(SqliteStore { connection: Arc::new(Mutex::new(connection)) })
+        Ok(SqliteStore { connection: Arc::new(Mutex::new(connection)), _lock: lock })
     }
 
     /// Runs one transaction off the async threads.
@@ -67,6 +81,14 @@ impl SqliteStore {
             Ok(result)
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Backend(error.to_string()))?
+    }
+
+    /// Changes which copies can be relied on.
+    async fn change_copies<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Copies) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.transact(move |transaction| copies::change(transaction, change)).await
     }
 
     async fn execute(
@@ -88,6 +110,25 @@ impl SqliteStore {
         params: impl Params + Send + 'static,
     ) -> Result<Vec<T>, StoreError> {
         self.transact(move |transaction| bodies(transaction, sql, params)).await
+    }
+}
+
+/// Sees to it that nobody else uses the store: what one control plane knows of writes under way, another one does not.
+fn lock(path: &Path) -> Result<Option<File>, StoreError> {
+    if path == Path::new(":memory:") {
+        return Ok(None);
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).write(true).truncate(false).open(&name);
+    let file = file.map_err(|error| StoreError::Backend(format!("{}: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            let message = "another control plane uses this store; several need `task_store.backend: redis`";
+            Err(StoreError::Conflict(message.into()))
+        }
+        Err(TryLockError::Error(error)) => Err(StoreError::Backend(format!("{}: {error}", name.display()))),
     }
 }
 
@@ -113,7 +154,8 @@ impl Store for SqliteStore {
     }
 
     async fn save_topology(&self, topology: &Topology) -> Result<(), StoreError> {
-        self.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [json(topology)?]).await
+        let topology = topology.clone();
+        self.transact(move |transaction| copies::save_topology(transaction, Some(&topology))).await
     }
 
     async fn change_topology(
@@ -122,12 +164,11 @@ impl Store for SqliteStore {
         rebalance: &RebalanceRecord,
     ) -> Result<(), StoreError> {
         let members: BTreeSet<String> = topology.nodes.iter().map(|node| node.id.clone()).collect();
-        let (topology, rebalance) = (json(topology)?, json(rebalance)?);
+        let (topology, rebalance) = (topology.clone(), rebalance.clone());
         self.transact(move |transaction| {
-            copies::lose_all_but(transaction, &members)?;
-            transaction.execute("INSERT OR REPLACE INTO topology (id, body) VALUES (0, ?1)", [topology])?;
-            transaction.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [rebalance])?;
-            Ok(())
+            copies::change(transaction, |copies| copies.lose_all_but(&members))?;
+            copies::save_topology(transaction, Some(&topology))?;
+            copies::save_rebalance(transaction, Some(&rebalance))
         })
         .await
     }
@@ -138,7 +179,7 @@ impl Store for SqliteStore {
 
     async fn add_epoch(&self, epoch: &Epoch) -> Result<(), StoreError> {
         let epoch = epoch.clone();
-        self.transact(move |transaction| copies::add_epoch(transaction, &epoch)).await
+        self.change_copies(move |copies| copies.add_epoch(&epoch)).await
     }
 
     async fn retire_epochs_below(&self, epoch: u64) -> Result<(), StoreError> {
@@ -177,7 +218,11 @@ impl Store for SqliteStore {
 
     async fn remove_leftovers(&self, node: &str, shards: &[ShardId]) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| copies::remove_leftovers(transaction, &node, &shards)).await
+        self.change_copies(move |copies| {
+            copies.remove_leftovers(&node, &shards);
+            Ok(())
+        })
+        .await
     }
 
     async fn stale_replicas(&self) -> Result<Stale, StoreError> {
@@ -186,26 +231,39 @@ impl Store for SqliteStore {
 
     async fn mark_stale(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| copies::mark_stale(transaction, &node, &shards, of)).await
+        self.change_copies(move |copies| {
+            copies.mark_stale(&node, shards, of);
+            Ok(())
+        })
+        .await
     }
 
     async fn leave(&self, write: &Refused) -> Result<(), StoreError> {
         let write = write.clone();
-        self.transact(move |transaction| copies::leave(transaction, &write)).await
+        self.change_copies(move |copies| {
+            copies.leave(&write);
+            Ok(())
+        })
+        .await
     }
 
     async fn mark_lost(&self, node: &str, shards: &[ShardId], of: ShardId) -> Result<(), StoreError> {
         let (node, shards) = (node.to_owned(), shards.to_vec());
-        self.transact(move |transaction| copies::mark_lost(transaction, &node, &shards, of)).await
+        self.change_copies(move |copies| {
+            copies.mark_lost(&node, &shards, of);
+            Ok(())
+        })
+        .await
     }
 
     async fn mark_clean(
         &self,
         node: &str,
         seen: &BTreeMap<ShardId, u64>,
+        source: Option<&str>,
     ) -> Result<Vec<ShardId>, StoreError> {
-        let (node, seen) = (node.to_owned(), seen.clone());
-        self.transact(move |transaction| copies::mark_clean(transaction, &node, &seen)).await
+        let (node, seen, source) = (node.to_owned(), seen.clone(), source.map(str::to_owned));
+        self.change_copies(move |copies| Ok(copies.mark_clean(&node, &seen, source.as_deref()))).await
     }
 
     async fn rebalance(&self) -> Result<Option<RebalanceRecord>, StoreError> {
@@ -213,7 +271,8 @@ impl Store for SqliteStore {
     }
 
     async fn save_rebalance(&self, rebalance: &RebalanceRecord) -> Result<(), StoreError> {
-        self.execute("INSERT OR REPLACE INTO rebalance (id, body) VALUES (0, ?1)", [json(rebalance)?]).await
+        let rebalance = rebalance.clone();
+        self.transact(move |transaction| copies::save_rebalance(transaction, Some(&rebalance))).await
     }
 
     async fn indexes(&self) -> Result<BTreeMap<String, IndexRecord>, StoreError> {
@@ -226,8 +285,8 @@ impl Store for SqliteStore {
     }
 
     async fn save_index(&self, index: &IndexRecord) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO indexes (uid, body) VALUES (?1, ?2)";
-        self.execute(sql, (index.uid.clone(), json(index)?)).await
+        let index = index.clone();
+        self.transact(move |transaction| changes::save_index(transaction, &index)).await
     }
 
     async fn update_index(&self, uid: &str, change: IndexChange) -> Result<Option<IndexRecord>, StoreError> {
@@ -246,8 +305,22 @@ impl Store for SqliteStore {
         self.transact(move |transaction| changes::delete_index(transaction, &uid)).await
     }
 
-    async fn change_names(&self, change: NamesChange) -> Result<Vec<u64>, StoreError> {
-        self.transact(move |transaction| changes::change_names(transaction, &change)).await
+    async fn register_change(
+        &self,
+        change: IndexesChange,
+        task: NewTask,
+    ) -> Result<(TaskRecord, Vec<u64>), StoreError> {
+        self.transact(move |transaction| {
+            let pending = match &change {
+                IndexesChange::Create(index) => {
+                    changes::save_index(transaction, index)?;
+                    Vec::new()
+                }
+                IndexesChange::Names(names) => changes::change_names(transaction, names)?,
+            };
+            Ok((register_new_task(transaction, task)?, pending))
+        })
+        .await
     }
 
     async fn add_pending_change(&self, node: &str, change: &NodeChange) -> Result<(), StoreError> {
@@ -302,9 +375,7 @@ impl Store for SqliteStore {
             if let Some(fence) = fence {
                 pass_fence(transaction, &fence, &mut task.parts)?;
             }
-            let task = TaskRecord::new(allot_uid(transaction)?, task);
-            insert_task(transaction, &task)?;
-            Ok(task)
+            register_new_task(transaction, task)
         })
         .await
     }
@@ -342,7 +413,15 @@ impl Store for SqliteStore {
 
     async fn register_deletion(&self, query: &TaskQuery, task: NewTask) -> Result<TaskDeletion, StoreError> {
         let query = query.clone();
-        self.transact(move |transaction| changes::register_deletion(transaction, &query, task)).await
+        self.transact(move |transaction| removal::register_deletion(transaction, &query, task)).await
+    }
+
+    async fn prune_tasks(
+        &self,
+        ended_before: Option<OffsetDateTime>,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.transact(move |transaction| removal::prune(transaction, ended_before, limit)).await
     }
 
     async fn batches(&self, query: &TaskQuery) -> Result<BatchPage, StoreError> {
@@ -360,7 +439,7 @@ fn pass_fence(transaction: &Transaction, fence: &Fence, parts: &mut [TaskPart]) 
     {
         return Err(StoreError::IndexChanged(uid.clone()));
     }
-    copies::take_write(transaction, parts, &fence.missed, fence.of)
+    copies::change(transaction, |copies| copies.take_write(parts, &fence.missed, fence.of))
 }
 
 fn first_live_epoch(transaction: &Transaction) -> Result<u64, StoreError> {
@@ -369,7 +448,7 @@ fn first_live_epoch(transaction: &Transaction) -> Result<u64, StoreError> {
 }
 
 /// The uid of the next task.
-pub(super) fn allot_uid(transaction: &Transaction) -> Result<u64, StoreError> {
+fn allot_uid(transaction: &Transaction) -> Result<u64, StoreError> {
     let sql = "UPDATE counters SET value = value + 1 WHERE name = 'next_task_uid' RETURNING value - 1";
     Ok(transaction.query_row(sql, [], |row| row.get(0))?)
 }
@@ -382,7 +461,29 @@ fn save_task(transaction: &Transaction, mut task: TaskRecord) -> Result<(), Stor
     insert_task(transaction, &task)
 }
 
-pub(super) fn insert_task(transaction: &Transaction, task: &TaskRecord) -> Result<(), StoreError> {
+fn register_new_task(transaction: &Transaction, mut task: NewTask) -> Result<TaskRecord, StoreError> {
+    let origin = std::mem::take(&mut task.origin);
+    let task = TaskRecord::new(allot_uid(transaction)?, task);
+    insert_new_task(transaction, &task, &origin)?;
+    Ok(task)
+}
+
+pub(super) fn insert_new_task(
+    transaction: &Transaction,
+    task: &TaskRecord,
+    origin: &Origin,
+) -> Result<(), StoreError> {
+    insert_task(transaction, task)?;
+    if let Some(key) = &origin.idempotency {
+        idempotency::remember(transaction, key, task)?;
+    }
+    if let Some(session) = &origin.session {
+        sessions::remember(transaction, session, task.uid)?;
+    }
+    Ok(())
+}
+
+fn insert_task(transaction: &Transaction, task: &TaskRecord) -> Result<(), StoreError> {
     if task.status.is_final() {
         instance::owe_to_webhooks(transaction, task.uid)?;
     }
@@ -421,7 +522,7 @@ fn page(transaction: &Transaction, query: &TaskQuery) -> Result<TaskPage, StoreE
 }
 
 /// A query as an SQL condition and the values of its parameters.
-pub(super) fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>), StoreError> {
+fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::types::Value>), StoreError> {
     let mut conditions = vec!["true"];
     let mut values = Vec::new();
     let mut add = |condition: &'static str, value: rusqlite::types::Value| {
@@ -465,7 +566,7 @@ pub(super) fn condition(query: &TaskQuery) -> Result<(String, Vec<rusqlite::type
     Ok((conditions.join(" AND "), values))
 }
 
-pub(super) fn bodies<T: DeserializeOwned>(
+fn bodies<T: DeserializeOwned>(
     transaction: &Transaction,
     sql: &str,
     params: impl Params,
@@ -488,7 +589,7 @@ fn one<T: FromSql>(
     Ok(transaction.query_row(sql, params, |row| row.get(0)).optional()?)
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Backend(error.to_string()))
 }
 
@@ -506,7 +607,7 @@ impl From<rusqlite::Error> for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{InstanceStore, TaskStatus, conformance};
+    use crate::store::{InstanceStore, TaskStatus, conformance, properties};
 
     #[tokio::test]
     async fn conforms() {
@@ -516,6 +617,37 @@ mod tests {
             async move { SqliteStore::open(&path).expect("the store opens") }
         })
         .await;
+    }
+
+    #[test]
+    fn agrees_with_its_model() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        properties::run(&runtime, |case| {
+            let path = directory.path().join(case.to_string());
+            async move { SqliteStore::open(&path).expect("the store opens") }
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writers_do_not_lose_each_other() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("miroir.db");
+        properties::writers_do_not_lose_each_other(async || {
+            SqliteStore::open(&path).expect("the store opens")
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_store_is_used_by_one_control_plane_alone() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("miroir.db");
+        let first = SqliteStore::open(&path).expect("the store opens");
+        let error = SqliteStore::open(&path).err().expect("it is in use");
+        assert!(matches!(error, StoreError::Conflict(_)), "{error}");
+        drop(first);
+        SqliteStore::open(&path).expect("it is free again");
     }
 
     #[test]
@@ -537,28 +669,62 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn an_older_store_is_migrated() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("miroir.db");
-        let connection = Connection::open(&path).expect("the file opens");
-        connection.execute_batch(MIGRATIONS[0]).expect("the first schema");
+    /// What a Miroir of this schema version left: a cluster with an index, a task and what else it knew by then.
+    fn written_by(version: usize, path: &Path) {
+        let connection = Connection::open(path).expect("the file opens");
+        for migration in &MIGRATIONS[..version] {
+            connection.execute_batch(migration).expect("its schema");
+        }
+        connection.pragma_update(None, "user_version", version).expect("its version");
+        let task = r#"{"uid": 6, "index_uid": "movies", "kind": "indexCreation", "status": "enqueued", "details": {},
+            "error": null, "parts": [], "canceled_by": null, "enqueued_at": "2026-01-01T00:00:00Z", "started_at": null,
+            "finished_at": null}"#;
+        let index = r#"{"uid": "movies", "primary_key": "id", "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z", "settings": {}, "settings_version": 3}"#;
+        let epoch = r#"{"epoch": 1, "owners": {"1": [["a", "b"]]}}"#;
+        let insert = "INSERT INTO tasks (uid, index_uid, kind, status, enqueued_at, body)
+                      VALUES (6, 'movies', 'indexCreation', 'enqueued', 0, ?1)";
+        connection.execute(insert, [task]).expect("a task");
+        connection.execute("INSERT INTO indexes VALUES ('movies', ?1)", [index]).expect("an index");
+        connection.execute("INSERT INTO epochs VALUES (1, ?1)", [epoch]).expect("an epoch");
+        connection
+            .execute("INSERT INTO stale_replicas (node, shard) VALUES ('b', 0)", [])
+            .expect("a replica");
         connection
             .execute("UPDATE counters SET value = 7 WHERE name = 'next_task_uid'", [])
             .expect("a counter");
-        connection.pragma_update(None, "user_version", 1).expect("its version");
-        drop(connection);
+        if version < 3 {
+            connection
+                .execute("INSERT INTO pending_deletions VALUES ('b', 'books')", [])
+                .expect("a deletion");
+        } else {
+            let body = r#"{"delete": "books"}"#;
+            let insert = "INSERT INTO pending_changes (node, body) VALUES ('b', ?1)";
+            connection.execute(insert, [body]).expect("a change");
+        }
+    }
 
-        let store = SqliteStore::open(&path).expect("the store opens");
-        assert!(InstanceStore::keys(&store).await.expect("the keys").is_empty());
-        let next: u64 = store
-            .transact(|transaction| {
-                let sql = "SELECT value FROM counters WHERE name = 'next_task_uid'";
-                Ok(transaction.query_row(sql, [], |row| row.get(0))?)
-            })
-            .await
-            .expect("what was there");
-        assert_eq!(next, 7);
+    #[tokio::test]
+    async fn a_store_of_every_earlier_version_is_migrated() {
+        for version in 1..=MIGRATIONS.len() {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let path = directory.path().join("miroir.db");
+            written_by(version, &path);
+            let store = SqliteStore::open(&path).expect("the store opens");
+            assert_eq!(
+                store.task(6).await.unwrap().unwrap().index_uid.as_deref(),
+                Some("movies"),
+                "{version}"
+            );
+            assert_eq!(store.index("movies").await.unwrap().unwrap().settings_version, 3);
+            assert_eq!(store.current_epoch().await.unwrap().unwrap().epoch, 1);
+            assert!(store.stale_replicas().await.unwrap()["b"].contains_key(&0));
+            let pending = store.pending_changes("b").await.unwrap();
+            assert_eq!(pending[0].change, NodeChange::Delete("books".into()));
+            assert!(InstanceStore::keys(&store).await.unwrap().is_empty());
+            let next = conformance::task("movies", TaskStatus::Enqueued);
+            assert_eq!(store.register_task(next, None).await.unwrap().uid, 7);
+        }
     }
 
     #[test]

@@ -25,7 +25,13 @@ pub struct Circumstances {
 /// Brings a task's status, dates, details and error in line with its parts.
 pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
     task.status = match task.kind.as_str() {
-        // The cluster has decided these already; a node that fails at them is brought in step.
+        // Nodes that missed it are brought in step.
+        decided
+            if kind::ARE_DECIDED_AT_ONCE.contains(&decided) && task.parts.iter().all(TaskPart::is_missed) =>
+        {
+            TaskStatus::Succeeded
+        }
+        // So are those that fail at it.
         kind::INDEX_SWAP | kind::INDEX_DELETION if Done::of(&task.parts).nodes > 0 => {
             status(&without_failures(&task.parts), circumstances)
         }
@@ -39,6 +45,9 @@ pub fn merge(task: &mut TaskRecord, circumstances: &Circumstances) {
     task.started_at = begun.map(|begun| begun.max(task.enqueued_at));
     if !task.status.is_final() {
         return;
+    }
+    if task.status == TaskStatus::Succeeded {
+        task.started_at.get_or_insert(task.enqueued_at);
     }
     let done = task.parts.iter().filter_map(|part| part.finished_at).max();
     task.finished_at = done.max(task.started_at).or(Some(task.enqueued_at));
@@ -287,6 +296,7 @@ mod tests {
             finished_at: None,
             custom_metadata: None,
             ticket: None,
+            settings_version: None,
             cancels: Vec::new(),
         };
         merge(&mut task, &circumstances(away));
@@ -325,6 +335,18 @@ mod tests {
         assert_eq!(merged(kind::INDEX_DELETION, json!({}), parts(), &[]).status, SUCCEEDED);
         assert_eq!(merged(kind::INDEX_UPDATE, json!({}), parts(), &[]).status, FAILED);
         assert_eq!(merged(kind::INDEX_SWAP, json!({}), vec![part("b", FAILED, &[])], &[]).status, FAILED);
+    }
+
+    #[test]
+    fn what_the_cluster_has_decided_is_done_although_no_node_is_known_to_have_heard_of_it() {
+        let missed = |node| TaskPart::new(node, PartOutcome::Missed("no answer".into()));
+        for decided in kind::ARE_DECIDED_AT_ONCE {
+            for parts in [vec![], vec![missed("a"), missed("b")]] {
+                let task = merged(decided, json!({}), parts, &[]);
+                assert_eq!((task.status, task.batch_uid()), (SUCCEEDED, Some(task.uid)), "{decided}");
+            }
+        }
+        assert_eq!(merged(kind::SETTINGS_UPDATE, json!({}), vec![missed("a")], &[]).status, FAILED);
     }
 
     #[test]

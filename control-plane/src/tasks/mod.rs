@@ -1,10 +1,15 @@
 //! The client's tasks: one uid in the cluster for what may be many tasks on nodes.
 
 pub mod batch;
+pub mod claims;
+pub mod expiry;
 pub mod follow;
 pub mod merge;
 pub mod on_tasks;
+pub mod origin;
 pub mod poller;
+mod pruning;
+pub mod session;
 mod size;
 pub mod view;
 
@@ -32,6 +37,9 @@ pub mod kind {
     pub const DSR_CLEAR: &str = "dsrClear";
     pub const TASK_CANCELATION: &str = "taskCancelation";
     pub const TASK_DELETION: &str = "taskDeletion";
+
+    /// What the cluster has decided when it is accepted. A node that misses it or fails at it is brought in step.
+    pub const ARE_DECIDED_AT_ONCE: [&str; 4] = [INDEX_CREATION, INDEX_UPDATE, INDEX_DELETION, INDEX_SWAP];
 }
 
 /// Registers a task whose parts nodes have enqueued, and has the poller look after it.
@@ -46,17 +54,12 @@ pub async fn register(
     parts: Vec<TaskPart>,
     fence: Option<Fence>,
 ) -> Result<TaskRecord, StoreError> {
-    let task = NewTask {
-        index_uid: Some(index.to_owned()),
-        kind: kind.to_owned(),
-        status: TaskStatus::Enqueued,
-        details,
-        error: None,
-        parts,
-        custom_metadata: None,
-        ticket: None,
-    };
-    register_new(cluster, task, fence).await
+    register_new(cluster, new(index, kind, details, parts), fence).await
+}
+
+/// A task about an index, whose parts nodes have enqueued.
+pub fn new(index: &str, kind: &str, details: Value, parts: Vec<TaskPart>) -> NewTask {
+    NewTask { index_uid: Some(index.to_owned()), parts, ..global(kind, details) }
 }
 
 /// Registers a task of any kind, and has the poller look after it.
@@ -73,6 +76,21 @@ pub async fn register_new(
     Ok(task)
 }
 
+/// Saves what nodes do for a task that was registered before they were asked, and has the poller look after it.
+///
+/// # Errors
+/// If the store fails.
+pub async fn register_parts(
+    cluster: &Cluster,
+    task: TaskRecord,
+    parts: Vec<TaskPart>,
+) -> Result<TaskRecord, StoreError> {
+    let task = TaskRecord { parts, ..task };
+    cluster.store.save_task(&task).await?;
+    cluster.task_registered.notify_one();
+    Ok(task)
+}
+
 /// Registers a task that no node has to do with because it can only fail.
 ///
 /// # Errors
@@ -84,32 +102,9 @@ pub async fn register_failed(
     details: Value,
     error: ApiError,
 ) -> Result<TaskRecord, StoreError> {
-    let task = NewTask {
-        index_uid: Some(index.to_owned()),
-        kind: kind.to_owned(),
-        status: TaskStatus::Failed,
-        details,
-        error: Some(error),
-        parts: Vec::new(),
-        custom_metadata: None,
-        ticket: None,
-    };
+    let task = new(index, kind, details, Vec::new());
+    let task = NewTask { status: TaskStatus::Failed, error: Some(error), ..task };
     cluster.store.register_task(task, None).await
-}
-
-/// Registers a task that is about no one index, as [`register`] does.
-///
-/// # Errors
-/// Those of [`Store::register_task`](crate::store::Store::register_task).
-pub async fn register_global(
-    cluster: &Cluster,
-    kind: &str,
-    details: Value,
-    parts: Vec<TaskPart>,
-) -> Result<TaskRecord, StoreError> {
-    let task = cluster.store.register_task(NewTask { parts, ..global(kind, details) }, None).await?;
-    cluster.task_registered.notify_one();
-    Ok(task)
 }
 
 /// Registers a task that is about no one index, as [`register_failed`] does.
@@ -126,7 +121,8 @@ pub async fn register_global_failed(
     cluster.store.register_task(task, None).await
 }
 
-fn global(kind: &str, details: Value) -> NewTask {
+/// A task that is about no one index, before nodes have enqueued anything.
+pub fn global(kind: &str, details: Value) -> NewTask {
     NewTask {
         index_uid: None,
         kind: kind.to_owned(),
@@ -136,5 +132,7 @@ fn global(kind: &str, details: Value) -> NewTask {
         parts: Vec::new(),
         custom_metadata: None,
         ticket: None,
+        settings_version: None,
+        origin: origin::current(),
     }
 }

@@ -70,6 +70,9 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
     let cancelations = Cancelations::under_way(cluster).await?;
     let mut round = Round::Unchanged;
     for before in &tasks {
+        if indexes::is_being_sent(cluster, before).await? {
+            continue;
+        }
         let mut task = before.clone();
         if task.kind == kind::TASK_CANCELATION {
             finish_cancelation(cluster, &mut task).await?;
@@ -103,6 +106,10 @@ async fn poll(cluster: &Cluster) -> anyhow::Result<Round> {
             continue;
         }
         cluster.store.save_task(&task).await?;
+        if task.status.is_final() {
+            // Nobody may be waiting.
+            let _ = cluster.task_finished.send(task.uid);
+        }
         round = Round::Changed;
     }
     Ok(round)
@@ -246,6 +253,9 @@ async fn is_renamed(cluster: &Cluster, task: &TaskRecord) -> Result<bool, StoreE
 /// Does what must be done before a client may see that the task is over.
 async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
     info!(uid = task.uid, kind = task.kind, status = task.status.name(), "task finished");
+    if task.parts.is_empty() && kind::ARE_DECIDED_AT_ONCE.contains(&&*task.kind) {
+        indexes::take_down_late(cluster).await?;
+    }
     if task.kind == kind::INDEX_SWAP {
         return indexes::repeat_where_failed(cluster, task).await;
     }
@@ -257,6 +267,9 @@ async fn finish(cluster: &Cluster, task: &TaskRecord) -> anyhow::Result<()> {
         // A change of the settings that failed on some nodes is taken back on the others.
         kind::SETTINGS_UPDATE | kind::INDEX_CREATION | kind::INDEX_UPDATE => {
             indexes::repeat_where_failed(cluster, task).await?;
+            if task.kind == kind::SETTINGS_UPDATE {
+                indexes::settings::give_up(cluster, index, task).await?;
+            }
             let index = task.details["newIndexUid"].as_str().unwrap_or(index);
             indexes::converge(cluster, index, Some(task.uid)).await?;
             cluster.publish_everywhere().await?;
@@ -285,4 +298,68 @@ async fn finish_documents(cluster: &Cluster, index: &str, task: &TaskRecord) -> 
         cluster.store.mark_stale(node, shards, of).await?;
     }
     cluster.publish_everywhere().await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::{IndexSwap, IndexesChange, NamesChange, NewTask, NodeChange};
+    use crate::tasks::{self, register_parts};
+    use crate::testing;
+
+    fn creation() -> NewTask {
+        tasks::new("movies", kind::INDEX_CREATION, json!({"primaryKey": null}), Vec::new())
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_sender_was_killed_is_done_but_not_one_that_is_being_sent() {
+        let store = testing::store();
+        let cluster = testing::open(json!({}), &store).await.unwrap();
+        let change = IndexesChange::Create(testing::index("movies"));
+        let (task, _) = store.register_change(change, creation()).await.unwrap();
+        let status = async || store.task(task.uid).await.unwrap().unwrap().status;
+
+        let sending = cluster.index_locks.lock("movies").await;
+        poll(&cluster).await.unwrap();
+        assert_eq!(status().await, TaskStatus::Enqueued);
+        drop(sending);
+        poll(&cluster).await.unwrap();
+        assert_eq!(status().await, TaskStatus::Succeeded);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_sent_since_it_was_read_is_looked_at_anew() {
+        let store = testing::store();
+        let cluster = testing::open(json!({}), &store).await.unwrap();
+        let change = IndexesChange::Create(testing::index("movies"));
+        let (task, _) = store.register_change(change, creation()).await.unwrap();
+        assert!(!indexes::is_being_sent(&cluster, &task).await.unwrap());
+        let parts = vec![TaskPart::new("a", PartOutcome::Accepted(1))];
+        let sent = register_parts(&cluster, task.clone(), parts).await.unwrap();
+        assert!(indexes::is_being_sent(&cluster, &task).await.unwrap());
+        assert!(!indexes::is_being_sent(&cluster, &sent).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_not_told_of_a_swap_is_not_read() {
+        let store = testing::store();
+        let cluster = testing::open(json!({}), &store).await.unwrap();
+        let swap = IndexSwap { indexes: ("movies".into(), "books".into()), rename: false };
+        let details = json!({"swaps": [swap]});
+        let names = NamesChange {
+            change: NodeChange::Swap(vec![swap]),
+            at: OffsetDateTime::now_utc(),
+            nodes: vec![("b".into(), Some(3))],
+            besides: None,
+        };
+        let task = tasks::global(kind::INDEX_SWAP, details);
+        let (task, _) = store.register_change(IndexesChange::Names(names), task).await.unwrap();
+        poll(&cluster).await.unwrap();
+        let health = cluster.health.read().await;
+        assert!(health.get("b").is_some_and(|health| !health.up));
+        assert!(!health.contains_key("a"), "nothing is known to be wrong with it");
+        assert_eq!(store.task(task.uid).await.unwrap().unwrap().status, TaskStatus::Succeeded);
+    }
 }

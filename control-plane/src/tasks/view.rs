@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::store::TaskRecord;
+use crate::store::{TaskRecord, TaskSummary};
 
 /// As `GET /tasks/{uid}` shows it.
 pub fn task(task: &TaskRecord) -> Value {
@@ -35,7 +35,8 @@ pub fn task(task: &TaskRecord) -> Value {
 }
 
 /// As a 202 shows it: always as it was when it was enqueued.
-pub fn summary(task: &TaskRecord) -> Value {
+pub fn summary(task: impl Into<TaskSummary>) -> Value {
+    let task: TaskSummary = task.into();
     let mut view = json!({
         "taskUid": task.uid,
         "indexUid": task.index_uid,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::alias::IndexName;
 use crate::any_node::{AnyNode, Expect};
 use crate::control::WriteKind;
 use crate::documents::filtered::{Selection, copies, everything, has_conditions, narrowed};
@@ -68,7 +69,7 @@ impl Change {
     pub fn destination(
         routing: Arc<Routing>,
         head: RequestHead,
-        index: String,
+        index: IndexName,
         action: Action,
     ) -> Destination {
         let is_json = || {
@@ -96,7 +97,7 @@ impl Change {
             writing: Writing::new(routing.clone(), head, subject),
             routing,
             action,
-            index,
+            index: index.uid,
             state: State::Reading,
         };
         change.into()
@@ -134,6 +135,7 @@ impl Change {
 
 impl Exchange for Change {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
+        self.writing.read(piece);
         if self.state != State::Reading {
             return Step::Wait;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::alias::IndexName;
 use crate::control::WriteKind;
 use crate::documents::parameters::{Parameters, RefusedHead};
 use crate::documents::split::owners;
@@ -36,7 +37,7 @@ impl Delete {
     pub fn destination(
         routing: Arc<Routing>,
         head: RequestHead,
-        index: String,
+        index: IndexName,
         id: Option<String>,
     ) -> Destination {
         let Ok(parameters) = Parameters::of_change(head.query()) else {
@@ -53,7 +54,7 @@ impl Delete {
             details: Value::Null,
         };
         let writing = Writing::new(routing.clone(), head.clone(), subject);
-        Delete { routing, head, index, id, buffer, writing, is_read: false }.into()
+        Delete { routing, head, index: index.uid, id, buffer, writing, is_read: false }.into()
     }
 
     fn write(&mut self, ids: Result<Vec<String>, ApiError>) -> Step {
@@ -143,6 +144,7 @@ pub fn counting_owner(table: &RoutingTable, shard: ShardId) -> Option<NodeIndex>
 
 impl Exchange for Delete {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
+        self.writing.read(piece);
         if self.is_read {
             return Step::Wait;
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::alias::IndexName;
 use crate::control::WriteKind;
 use crate::documents::id::{self, infer_primary_key, primary_key_already_exists};
 use crate::documents::parameters::{Parameters, RefusedHead};
@@ -50,7 +51,7 @@ struct Reading {
 
 impl Write {
     /// Where a request goes: to its exchange, or to a node that says what is wrong with its head.
-    pub fn destination(routing: Arc<Routing>, head: RequestHead, index: String) -> Destination {
+    pub fn destination(routing: Arc<Routing>, head: RequestHead, index: IndexName) -> Destination {
         let Ok(parameters) = Parameters::of_addition(head.query()) else {
             return RefusedHead::new(routing, head, "").into();
         };
@@ -59,9 +60,9 @@ impl Write {
             Err(error) => (None, Some(error)),
         };
         let method = if head.method == "PUT" { "PUT" } else { "POST" };
-        let target = node_target(&index, &parameters);
+        let target = node_target(&index.uid, &parameters);
         let wanted = parameters.primary_key;
-        let reading = format.map(|format| Reading::new(&routing, &index, format, wanted));
+        let reading = format.map(|format| Reading::new(&routing, &index.uid, format, wanted));
         let subject = Subject {
             index,
             kind: WriteKind::DocumentAdditionOrUpdate,
@@ -158,6 +159,7 @@ impl Write {
 
 impl Exchange for Write {
     fn body(&mut self, piece: &[u8], end: bool) -> Step {
+        self.writing.read(piece);
         if self.reading.is_none() {
             // Its end is waited for, as Meilisearch does.
             return match self.head_error.take_if(|_| end) {

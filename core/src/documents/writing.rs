@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::alias::{self, IndexName};
 use crate::control::{
-    BEGIN_WRITE_PATH, BeginWrite, BegunWrite, PartOutcome, REGISTER_WRITE_PATH, RegisterWrite, WriteKind,
-    WritePart,
+    BEGIN_WRITE_PATH, BeginWrite, BegunWrite, FirstAnswer, PartOutcome, REGISTER_WRITE_PATH, RegisterWrite,
+    UsedKey, WriteKind, WritePart,
 };
 use crate::documents::replicas::Replicas;
 use crate::documents::tally::Tally;
@@ -16,14 +17,16 @@ use crate::error::{
 };
 use crate::exchange::{Answer, Call, CallId, Reply, Report, RequestHead, Step};
 use crate::hide;
+use crate::idempotency::{self, Fingerprint, REPLAYED_HEADER};
 use crate::routing::{NodeRequest, Routing};
+use crate::session::session;
 use crate::table::NodeIndex;
 
 /// What a write is, but for its parts.
 #[derive(Debug)]
 pub struct Subject {
-    /// The index's uid.
-    pub index: String,
+    /// The index.
+    pub index: IndexName,
     /// What the task is.
     pub kind: WriteKind,
     /// The primary key by which the documents were split; `None` if none was needed or found.
@@ -87,13 +90,40 @@ pub struct Writing {
     untold: Option<RegisterWrite>,
     /// What the control plane knows the write by until it is registered.
     ticket: Option<String>,
+    /// By which nodes take it.
+    node_key: Option<String>,
+    /// By which the client may repeat it.
+    key: Option<Key>,
     report: Report,
+}
+
+/// An `Idempotency-Key`, and what came with it.
+#[derive(Debug)]
+struct Key {
+    key: String,
+    fingerprint: Fingerprint,
+    /// What it was answered before.
+    first_answer: Option<FirstAnswer>,
+}
+
+impl Key {
+    fn of(head: &RequestHead, index: &IndexName) -> Option<Key> {
+        let key = idempotency::key(head).ok().flatten()?.to_owned();
+        let content_type = head.header("content-type").unwrap_or_default();
+        // As the client named it: an alias may be turned before the write is repeated.
+        let asked = index.alias.as_ref().map(|alias| alias::about(head.clone(), alias));
+        let target = &asked.as_ref().unwrap_or(head).target;
+        let fingerprint = Fingerprint::new(&head.method, target, content_type);
+        Some(Key { key, fingerprint, first_answer: None })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Collecting,
     Beginning,
+    /// It was answered before. Nothing is sent, but its end is waited for, to see whether it is the same.
+    Repeating,
     Sending,
     Registering,
     Over,
@@ -122,6 +152,7 @@ impl Writing {
         Writing {
             replicas: Replicas::new(&routing.table),
             routing,
+            key: Key::of(&head, &subject.index),
             head,
             subject,
             stage: Stage::Collecting,
@@ -134,13 +165,21 @@ impl Writing {
             refuses: None,
             untold: None,
             ticket: None,
+            node_key: None,
             report: Report::default(),
+        }
+    }
+
+    /// Takes note of the next piece of the client's body.
+    pub fn read(&mut self, piece: &[u8]) {
+        if let Some(key) = &mut self.key {
+            key.fingerprint.update(piece);
         }
     }
 
     /// Adds what a node is to do after all that was added for it before.
     pub fn add(&mut self, part: IntendedPart) {
-        if self.is_whole {
+        if self.is_whole || self.stage == Stage::Repeating {
             return;
         }
         self.replicas.intend(part.node, &part.documents);
@@ -190,6 +229,7 @@ impl Writing {
         }
         match self.stage {
             Stage::Collecting => self.begin(),
+            Stage::Repeating => self.repeated(),
             _ => self.proceed(),
         }
     }
@@ -199,13 +239,17 @@ impl Writing {
         self.stage = Stage::Beginning;
         self.is_streamed = !self.is_whole;
         let adds = self.subject.kind == WriteKind::DocumentAdditionOrUpdate;
+        let check_only = matches!(self.fault, Some(Fault::Request(_)));
+        let key = self.key.as_ref().filter(|_| !check_only);
         let message = BeginWrite {
-            index: self.subject.index.clone(),
+            index: self.subject.index.uid.clone(),
+            alias: self.subject.index.alias.clone(),
             action: self.subject.kind.action().into(),
             epoch: self.routing.table.epoch,
-            create: adds && !matches!(self.fault, Some(Fault::Request(_))),
+            create: adds && !check_only && self.subject.index.alias.is_none(),
             primary_key: self.subject.primary_key.clone().filter(|_| self.fault.is_none()),
-            check_only: matches!(self.fault, Some(Fault::Request(_))),
+            check_only,
+            idempotency_key: key.map(|key| key.key.clone()),
         };
         Step::Call(vec![(0, self.routing.control_call(&self.head, BEGIN_WRITE_PATH, &message))])
     }
@@ -216,7 +260,7 @@ impl Writing {
             Stage::Beginning => self.begun(answer),
             Stage::Sending => self.sent(call, answer),
             Stage::Registering => self.registered(answer),
-            Stage::Collecting | Stage::Over => Step::Wait,
+            Stage::Collecting | Stage::Repeating | Stage::Over => Step::Wait,
         }
     }
 
@@ -232,6 +276,12 @@ impl Writing {
         };
         let begun = serde_json::from_slice::<BegunWrite>(&answer.body);
         self.ticket = begun.as_ref().ok().and_then(|begun| begun.ticket.clone());
+        if let (Some(key), Ok(BegunWrite { first_answer: Some(first), .. })) = (&mut self.key, &begun) {
+            key.first_answer = Some(first.clone());
+            self.stage = Stage::Repeating;
+            self.stop_sending();
+            return if self.is_whole { self.repeated() } else { Step::Wait };
+        }
         match self.fault.take() {
             Some(Fault::Request(error)) => return self.refuse(error.into()),
             Some(Fault::Task(error)) => return self.register_failure(error),
@@ -241,15 +291,32 @@ impl Writing {
             return self.reply(control_plane_unavailable());
         };
         if !begun.exists {
-            let error = index_not_found(&self.subject.index);
+            let error = index_not_found(&self.subject.index.uid);
             return self.register_failure(error);
         }
         // Someone else gave the index its primary key since our table was made, and it is another one.
         if self.subject.primary_key.is_some() && begun.primary_key != self.subject.primary_key {
             return self.reply(routing_stale());
         }
+        self.node_key = begun.node_key;
         self.stage = Stage::Sending;
         self.proceed()
+    }
+
+    /// Answers as before, if all is as before.
+    fn repeated(&mut self) -> Step {
+        if let Some(Fault::Request(error)) = self.fault.take() {
+            return self.reply(error);
+        }
+        let first =
+            self.key.as_mut().and_then(|key| Some((key.fingerprint.finish(), key.first_answer.take()?)));
+        match first {
+            Some((fingerprint, first)) if fingerprint == first.fingerprint => {
+                let reply = Reply::json(202, serde_json::to_vec(&first.task).unwrap_or_default());
+                self.reply(reply.with_header(REPLAYED_HEADER, "true"))
+            }
+            _ => self.reply(idempotency::key_reused()),
+        }
     }
 
     fn reply(&mut self, reply: impl Into<Reply>) -> Step {
@@ -289,7 +356,8 @@ impl Writing {
                 }
                 let content_type = Some(content_type).filter(|_| !body.is_empty());
                 let timeout = self.routing.table.policy.write_timeout();
-                let request = NodeRequest { method, target, content_type, body, timeout };
+                let key = self.node_key.as_deref();
+                let request = NodeRequest { key, method, target, content_type, body, timeout };
                 let Some(call) = self.routing.node_call(node, &self.head, request) else { continue };
                 calls.push((self.sent.len(), call));
                 self.sent.push(Sent { node, counted, documents, outcome: None });
@@ -391,8 +459,14 @@ impl Writing {
             let shards = sent.documents.shards().collect();
             Some(WritePart { node: node.id.clone(), counted: sent.counted, shards, outcome })
         });
+        // A client that gets no task, or went away before there was one, may send the same again.
+        let is_answer = acknowledged && self.refuses.is_none() && self.stage == Stage::Registering;
+        let used = |key: &Key| UsedKey {
+            key: key.key.clone(),
+            fingerprint: is_answer.then(|| key.fingerprint.finish()),
+        };
         RegisterWrite {
-            index: self.subject.index.clone(),
+            index: self.subject.index.uid.clone(),
             kind: self.subject.kind,
             epoch: self.routing.table.epoch,
             shards: self.routing.table.shards,
@@ -403,6 +477,8 @@ impl Writing {
             parts: accepted.chain(self.replicas.behind(&self.routing.table)).collect(),
             error,
             ticket: self.ticket.clone(),
+            idempotency: self.key.as_ref().map(used),
+            session: session(&self.head).ok().flatten().map(str::to_owned),
         }
     }
 
@@ -433,8 +509,15 @@ impl Writing {
             return self.reply(reply);
         }
         match answer {
-            Some(answer) if answer.is_success() => self.reply(Reply::json(202, answer.body)),
-            Some(answer) if answer.status == 409 => self.reply(routing_stale()),
+            Some(answer) if answer.is_success() => {
+                let is_replayed = answer.headers.iter().any(|(name, _)| name == REPLAYED_HEADER);
+                let reply = Reply::json(202, answer.body);
+                self.reply(if is_replayed { reply.with_header(REPLAYED_HEADER, "true") } else { reply })
+            }
+            Some(answer) if answer.status == 409 => match is_of_a_reused_key(&answer) {
+                true => self.reply(answer),
+                false => self.reply(routing_stale()),
+            },
             answer => self.control_plane_refused(answer),
         }
     }
@@ -459,6 +542,11 @@ impl Writing {
     }
 }
 
+fn is_of_a_reused_key(answer: &Answer) -> bool {
+    let error = serde_json::from_slice::<ApiError>(&answer.body);
+    error.is_ok_and(|error| error.code == idempotency::key_reused().code)
+}
+
 fn retry_later(answer: Answer) -> Reply {
     let busy = answer.status == 503 && !answer.headers.iter().any(|(name, _)| name == "retry-after");
     let reply = Reply::from(answer);
@@ -474,7 +562,8 @@ fn outcome(answer: Option<Answer>, refusal: &mut Option<Answer>) -> PartOutcome 
             .map_or_else(|| PartOutcome::Missed("an answer without a task".into()), PartOutcome::Accepted);
     }
     let reason = format!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-    if answer.is_final_refusal() {
+    // The key is not the client's.
+    if answer.is_final_refusal() && !answer.refuses_key() {
         refusal.get_or_insert(answer);
     }
     PartOutcome::Missed(reason)

@@ -62,7 +62,10 @@ impl<Q: Question> FanOut<Q> {
             Progress::Reply(reply) => Step::Reply(reply),
             Progress::Explain => self.refuse(),
             Progress::Complete(parts) => match question.conclude(parts) {
-                Ok(Conclusion::Answer(body)) => Step::Reply(self.waves.reply(body)),
+                Ok(Conclusion::Answer(body)) => {
+                    let reply = self.waves.reply(body);
+                    Step::Reply(self.routing.with_settings_version(&self.index, reply))
+                }
                 Ok(Conclusion::Ask(next)) => self.ask(*next),
                 Ok(Conclusion::Refuse) => self.refuse(),
                 Ok(Conclusion::Error(error)) => error.into(),
@@ -116,6 +119,13 @@ impl<Q: Question> Exchange for FanOut<Q> {
                 self.state = State::Refused { any_node, first_call };
                 step
             }
+        }
+    }
+
+    fn late(&mut self, call: CallId) -> Step {
+        match &self.state {
+            State::Asking(question) => self.waves.late(call, question),
+            State::Reading | State::Refused { .. } => Step::Wait,
         }
     }
 

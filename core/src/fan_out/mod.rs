@@ -7,7 +7,7 @@ pub mod plan;
 mod waves;
 
 use crate::error::ApiError;
-use crate::exchange::RequestHead;
+use crate::exchange::{CallId, Reply, RequestHead};
 use crate::json::NotJson;
 use crate::routing::Routing;
 use crate::shard::ShardId;
@@ -60,6 +60,8 @@ pub struct Share {
     pub assignment: Assignment,
     /// Whether its answer is the whole answer.
     pub alone: bool,
+    /// The call in whose stead it is asked, since that is late; others may be asked for a part of it too.
+    pub in_stead_of: Option<CallId>,
 }
 
 impl Share {
@@ -130,6 +132,11 @@ pub trait Question: Sized {
         true
     }
 
+    /// A node's refusal in words that fit the client's own request.
+    fn reworded(&self, refusal: Reply) -> Reply {
+        refusal
+    }
+
     /// The key to show to the nodes, where it is not the client's own.
     fn key<'r>(&self, _: &'r Routing) -> Option<&'r str> {
         None
@@ -137,6 +144,17 @@ pub trait Question: Sized {
 
     /// What to send to a node.
     fn body_for(&self, share: &Share) -> NodeBody;
+
+    /// Whether other nodes may be asked in the stead of a late one: not where their answers could not stand for its own.
+    fn can_be_hedged(&self) -> bool {
+        false
+    }
+
+    /// Whether the answer is the same with the parts that are in the stead of late ones as with the late ones' own, in the
+    /// order of documents of equal rank too. The parts come in the order in which ties are broken.
+    fn is_settled(&self, _: &[(&Share, &Self::Part)]) -> bool {
+        true
+    }
 
     /// Reads what the node answered.
     ///
@@ -160,6 +178,16 @@ pub fn degraded(unavailable: &[ShardId], stale: &[ShardId]) -> Option<String> {
         .map(|(name, shards)| format!("{name}={}", list(shards)))
         .collect();
     (!shown.is_empty()).then(|| shown.join("; "))
+}
+
+/// The values of that header of several answers, as one.
+pub fn join_degraded<'v>(values: impl Iterator<Item = &'v str>) -> Option<String> {
+    let (mut unavailable, mut stale) = (Vec::new(), Vec::new());
+    for (name, shards) in values.flat_map(|value| value.split("; ")).filter_map(|part| part.split_once('=')) {
+        let known = if name == "stale" { &mut stale } else { &mut unavailable };
+        known.extend(shards.split(',').filter_map(|shard| shard.parse::<ShardId>().ok()));
+    }
+    degraded(&unavailable, &stale)
 }
 
 fn list(shards: &[ShardId]) -> String {

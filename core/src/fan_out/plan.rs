@@ -35,12 +35,14 @@ pub struct Replicas {
     held: Vec<ShardSet>,
     /// By group: its members.
     groups: Vec<Vec<Readable>>,
+    have_copies: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Readable {
     node: NodeIndex,
     up: bool,
+    slow: bool,
     clean: ShardSet,
     stale: ShardSet,
 }
@@ -50,6 +52,7 @@ struct Readable {
 #[derive(Clone, Copy)]
 enum Tier {
     Clean,
+    CleanButSlow,
     CleanButDown,
     Stale,
 }
@@ -57,7 +60,8 @@ enum Tier {
 impl Readable {
     fn shards(&self, tier: Tier) -> Option<&ShardSet> {
         match tier {
-            Tier::Clean => self.up.then_some(&self.clean),
+            Tier::Clean => (self.up && !self.slow).then_some(&self.clean),
+            Tier::CleanButSlow => (self.up && self.slow).then_some(&self.clean),
             Tier::CleanButDown => (!self.up).then_some(&self.clean),
             Tier::Stale => Some(&self.stale),
         }
@@ -87,7 +91,7 @@ impl Replicas {
                     let known = members.iter().position(|member| member.node == node);
                     let place = known.unwrap_or_else(|| {
                         let up = table.nodes.get(node).is_some_and(|node| node.up);
-                        members.push(Readable { node, up, clean: empty(), stale: empty() });
+                        members.push(Readable { node, up, slow: false, clean: empty(), stale: empty() });
                         members.len() - 1
                     });
                     let Some(member) = members.get_mut(place) else { continue };
@@ -100,7 +104,21 @@ impl Replicas {
             members.sort_by_key(|member| member.node);
             groups.push(members);
         }
-        Replicas { tags: table.tags(), held, groups }
+        let replicas = groups.iter().flatten().map(|member| member.clean.len() + member.stale.len());
+        let have_copies = replicas.sum::<usize>() > table.shards as usize;
+        Replicas { tags: table.tags(), held, groups, have_copies }
+    }
+
+    /// Has these nodes, and no others, read only where no other clean replica is up.
+    pub fn mark_slow(&mut self, slow: &[NodeIndex]) {
+        for member in self.groups.iter_mut().flatten() {
+            member.slow = slow.contains(&member.node);
+        }
+    }
+
+    /// Whether a shard has more than one replica.
+    pub fn have_copies(&self) -> bool {
+        self.have_copies
     }
 
     /// All shards.
@@ -117,7 +135,7 @@ impl Replicas {
         let mut plan = Plan::default();
         let mut missing = wanted;
         let first = rotation(seed, self.groups.len());
-        for tier in [Tier::Clean, Tier::CleanButDown, Tier::Stale] {
+        for tier in [Tier::Clean, Tier::CleanButSlow, Tier::CleanButDown, Tier::Stale] {
             for group in rotated(&self.groups, first) {
                 if missing.is_empty() {
                     return plan;
@@ -127,6 +145,24 @@ impl Replicas {
         }
         plan.unavailable = missing.iter().collect();
         plan
+    }
+
+    /// Other nodes that can be asked for `wanted` in the stead of `late`, at once and for certain: `None` if they don't hold
+    /// all of it clean, are slow or may be down.
+    pub fn stand_ins(
+        &self,
+        wanted: &ShardSet,
+        late: NodeIndex,
+        failed: &[NodeIndex],
+        seed: u64,
+    ) -> Option<Vec<Assignment>> {
+        let mut plan = Plan::default();
+        let mut missing = wanted.clone();
+        let without = [failed, &[late]].concat();
+        for group in rotated(&self.groups, rotation(seed, self.groups.len())) {
+            self.cover(group, Tier::Clean, &without, seed, &mut missing, &mut plan);
+        }
+        missing.is_empty().then_some(plan.assignments)
     }
 
     fn cover(

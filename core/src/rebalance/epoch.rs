@@ -123,6 +123,10 @@ impl Epoch {
     /// Whether every shard that has a clean reader in `before` has one here, too. `stale` is what it is in `before`.
     pub fn keeps_clean_readers_of(&self, before: &Epoch, stale: &Stale) -> bool {
         let (from, to) = (before.shards(), self.shards());
+        if from == to {
+            let has_clean = |epoch: &Epoch, shard| epoch.clean_readers_of(shard, stale).next().is_some();
+            return (0..from).all(|shard| has_clean(self, shard) || !has_clean(before, shard));
+        }
         let here = converted_stale(stale, from, to);
         (0..from).all(|shard| {
             before.clean_readers_of(shard, stale).next().is_none()

@@ -85,6 +85,10 @@ impl Question for FacetSearch {
         NodeBody { target, body: Value::Object(body).to_string().into_bytes() }
     }
 
+    fn can_be_hedged(&self) -> bool {
+        true
+    }
+
     fn read(&self, _: &Share, body: Vec<u8>) -> Result<FacetAnswer, NotJson> {
         FacetAnswer::read(body)
     }

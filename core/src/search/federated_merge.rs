@@ -259,7 +259,7 @@ mod tests {
 
     fn share() -> Share {
         let assignment = Assignment { node: 0, shards: ShardSet::all(4), tags: None };
-        Share { assignment, alone: false }
+        Share { assignment, alone: false, in_stead_of: None }
     }
 
     fn answer(federation: &Federation, hits: Vec<Value>, facets: Value) -> FederatedAnswer {

@@ -147,10 +147,15 @@ impl Federation {
         taken.collect::<Vec<_>>().into_iter().next()
     }
 
+    /// An index, and a facet of it that Meilisearch refuses and nodes might give.
+    pub fn unfilterable_facet(&self) -> Option<(&str, &str)> {
+        self.unfilterable_facet.as_ref().map(|(index, facet)| (&**index, &**facet))
+    }
+
     /// What Meilisearch refuses and nodes might not.
     pub fn refusal(&self) -> Option<ApiError> {
-        let (index, facet) = self.unfilterable_facet.as_ref()?;
-        let place = self.queries.iter().position(|query| query.search.index == *index)?;
+        let (index, facet) = self.unfilterable_facet()?;
+        let place = self.queries.iter().position(|query| query.search.index == index)?;
         let place = format!("Inside `.queries[{place}]`: Inside `.federation.facetsByIndex.{index}`: ");
         Some(facets::unfilterable(facet, &place))
     }

@@ -9,6 +9,7 @@ use crate::search::answer::NodeAnswer;
 use crate::search::hit::Reading;
 use crate::search::merge;
 use crate::search::query::SearchQuery;
+use crate::search::settled;
 use crate::table::IndexFacts;
 
 /// A search in one index.
@@ -62,7 +63,8 @@ impl IndexSearch {
         if share.alone {
             return vec![self.query.body_for_only_node(share.tags())];
         }
-        let mut bodies = vec![self.query.body_for_node(share.tags(), &self.facts)];
+        let one_more = share.in_stead_of.is_some();
+        let mut bodies = vec![self.query.body_for_node(share.tags(), &self.facts, one_more)];
         if self.asks_twice(share) {
             bodies.push(self.query.keyword_body_for_node(share.tags(), &self.facts));
         }
@@ -86,6 +88,17 @@ impl IndexSearch {
         Ok(Found { answer, keywords })
     }
 
+    /// Whether its page can be seen to be the same whichever replicas it was read from.
+    pub fn can_be_hedged(&self) -> bool {
+        self.query.can_be_hedged(&self.facts)
+    }
+
+    /// Whether it is the same with these parts, some of which are in the stead of late ones.
+    pub fn is_settled(&self, parts: &[(&Share, &Found)]) -> bool {
+        let ranks = self.query.window.ranks(self.facts.max_total_hits);
+        ranks.is_empty() || settled::is_settled(ranks, parts)
+    }
+
     /// The client's answer, from those of the nodes, which come in the order in which ties are broken.
     ///
     /// # Errors
@@ -93,6 +106,19 @@ impl IndexSearch {
     pub fn merge(&self, found: &[Found]) -> Result<Vec<u8>, NotJson> {
         merge::merge(&self.query, &self.facts, found)
     }
+}
+
+/// Whether all of several searches are settled; each part has what was found by each search.
+pub fn are_settled<P>(
+    searches: &[IndexSearch],
+    parts: &[(&Share, &P)],
+    found: impl Fn(&P) -> &[Found],
+) -> bool {
+    searches.iter().enumerate().all(|(place, search)| {
+        let of_search: Option<Vec<(&Share, &Found)>> =
+            parts.iter().map(|(share, part)| Some((*share, found(part).get(place)?))).collect();
+        of_search.is_some_and(|parts| search.is_settled(&parts))
+    })
 }
 
 /// The body of a `/multi-search` of these searches.

@@ -321,7 +321,7 @@ mod tests {
     fn where_the_total_is_exact_the_distinct_values_are_counted_as_a_facet_that_does_not_show() {
         let facts = IndexFacts { has_filterable_attributes: true, ..IndexFacts::default() };
         let query = query(json!({"hitsPerPage": 1, "distinct": "d", "facets": ["e"]}), &facts);
-        let asked = query.body_for_node(None, &facts);
+        let asked = query.body_for_node(None, &facts, false);
         assert_eq!((&asked["hitsPerPage"], &asked["facets"]), (&json!(1), &json!(["e", "d"])));
         let answer = |values: Value| {
             let distribution = json!({"d": values, "e": {"x": 1}});

@@ -1,5 +1,6 @@
 //! Search over many nodes with the answer of one.
 
+pub mod alias;
 pub mod answer;
 pub mod facet_search;
 pub mod facets;
@@ -15,6 +16,7 @@ pub mod query;
 pub mod question;
 pub mod rank;
 pub mod ranking;
+mod settled;
 pub mod similar;
 pub mod url;
 pub mod values;

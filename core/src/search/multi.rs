@@ -10,7 +10,7 @@ use crate::routing::Routing;
 use crate::search::facets;
 use crate::search::federated::FederatedAnswer;
 use crate::search::federation::Federation;
-use crate::search::index_search::{Found, IndexSearch, multi_search_body, results};
+use crate::search::index_search::{Found, IndexSearch, are_settled, multi_search_body, results};
 
 /// Several searches, each with an answer of its own.
 #[derive(Debug)]
@@ -159,6 +159,21 @@ impl Question for MultiSearch {
             MultiSearch::Federated(federation) => federation.body(share),
         };
         NodeBody { target: "/multi-search".into(), body }
+    }
+
+    fn can_be_hedged(&self) -> bool {
+        match self {
+            MultiSearch::Separate(separate) => separate.searches.iter().all(IndexSearch::can_be_hedged),
+            MultiSearch::Federated(_) => false,
+        }
+    }
+
+    fn is_settled(&self, parts: &[(&Share, &MultiAnswer)]) -> bool {
+        let MultiSearch::Separate(separate) = self else { return false };
+        are_settled(&separate.searches, parts, |answer| match answer {
+            MultiAnswer::Separate(found) => found,
+            MultiAnswer::Federated(_) => &[],
+        })
     }
 
     fn read(&self, share: &Share, body: Vec<u8>) -> Result<MultiAnswer, NotJson> {

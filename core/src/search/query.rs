@@ -165,11 +165,21 @@ impl SearchQuery {
         body
     }
 
+    /// Whether its page can be seen to be the same whichever replicas it was read from.
+    pub fn can_be_hedged(&self, facts: &IndexFacts) -> bool {
+        self.distinct.is_none() && self.semantic_ratio.is_none() && !facts.has_pins
+    }
+
     /// The body for one node of several: all hits from rank 0, with what merging needs. `tags` are those to
-    /// filter for, if the node holds others too.
-    pub fn body_for_node(&self, tags: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
+    /// filter for, if the node holds others too. One hit more shows whether the last has an equal.
+    pub fn body_for_node(
+        &self,
+        tags: Option<&ShardSet>,
+        facts: &IndexFacts,
+        one_more: bool,
+    ) -> Map<String, Value> {
         let mut body = self.body.clone();
-        let hits = self.hits_per_node(facts);
+        let hits = self.hits_per_node(facts).saturating_add(one_more.into());
         match self.window {
             Window::OffsetLimit { .. } => {
                 body.insert("offset".into(), json!(0));
@@ -236,7 +246,7 @@ impl SearchQuery {
     /// The same for the half of a hybrid search that uses words alone: Meilisearch needs no other where its hits are
     /// good enough.
     pub fn keyword_body_for_node(&self, tags: Option<&ShardSet>, facts: &IndexFacts) -> Map<String, Value> {
-        let mut body = self.body_for_node(tags, facts);
+        let mut body = self.body_for_node(tags, facts, false);
         VECTOR_PARAMETERS.iter().for_each(|key| {
             body.remove(*key);
         });
@@ -417,7 +427,7 @@ mod tests {
 
     fn for_node(body: Value, facts: &IndexFacts) -> Value {
         let shards = ShardSet::all(1);
-        Value::Object(query(body, facts).unwrap().body_for_node(Some(&shards), facts))
+        Value::Object(query(body, facts).unwrap().body_for_node(Some(&shards), facts, false))
     }
 
     #[test]

@@ -49,6 +49,14 @@ impl Question for Search {
         NodeBody { target, body: body.to_string().into_bytes() }
     }
 
+    fn can_be_hedged(&self) -> bool {
+        self.search.can_be_hedged()
+    }
+
+    fn is_settled(&self, parts: &[(&Share, &Found)]) -> bool {
+        self.search.is_settled(parts)
+    }
+
     fn read(&self, share: &Share, body: Vec<u8>) -> Result<Found, NotJson> {
         if !self.search.asks_twice(share) {
             return self.search.read(share, &mut std::iter::once(body));

@@ -10,7 +10,7 @@ use crate::documents::id::{inspect, is_document_id};
 use crate::fan_out::{Conclusion, NodeBody, Question, Request, Share, Unreadable, Wanted};
 use crate::json::{self, NotJson};
 use crate::routing::Routing;
-use crate::search::index_search::{Found, IndexSearch, multi_search_body, results};
+use crate::search::index_search::{Found, IndexSearch, are_settled, multi_search_body, results};
 use crate::search::neighbours;
 use crate::search::url;
 use crate::shard::shard_of;
@@ -232,6 +232,21 @@ impl Question for Similar {
                 NodeBody { target: "/multi-search".into(), body: multi_search_body(searches, share) }
             }
         }
+    }
+
+    fn can_be_hedged(&self) -> bool {
+        match &self.stage {
+            Stage::Checking | Stage::Fetching(_) => true,
+            Stage::Searching(_, searches) => searches.iter().all(IndexSearch::can_be_hedged),
+        }
+    }
+
+    fn is_settled(&self, parts: &[(&Share, &Part)]) -> bool {
+        let Stage::Searching(_, searches) = &self.stage else { return true };
+        are_settled(searches, parts, |part| match part {
+            Part::Found(found) => found,
+            Part::Body(_) => &[],
+        })
     }
 
     fn read(&self, share: &Share, body: Vec<u8>) -> Result<Part, NotJson> {

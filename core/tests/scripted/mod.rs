@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use miroir_core::control::{BEGIN_WRITE_PATH, BeginWrite, BegunWrite, REGISTER_WRITE_PATH, RegisterWrite};
-use miroir_core::exchange::{Answer, Call, CallId, Exchange, Reply, RequestHead, Step};
+use miroir_core::control::{
+    BEGIN_WRITE_PATH, BeginWrite, BegunWrite, FirstAnswer, REGISTER_WRITE_PATH, RegisterWrite,
+};
+use miroir_core::exchange::{Answer, Call, CallId, Exchange, Reply, Report, RequestHead, Step};
 use miroir_core::router::{Destination, route};
-use miroir_core::routing::Routing;
+use miroir_core::routing::{Latest, Routing};
 use miroir_core::shard::ShardId;
 use miroir_core::table::{ControlPlane, Group, Node as TableNode, Policy, RoutingTable};
 use miroir_core::tag::{self, TAG_FIELD};
@@ -26,14 +28,30 @@ pub enum Mode {
     Garbage,
     /// It answers 500.
     Failing,
+    /// It has lost its disk: it knows no key but the master key.
+    Wiped,
 }
+
+/// Which calls are said to be late while they are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lateness {
+    /// None.
+    Never,
+    /// All to this node, which answers after all others.
+    Of(usize),
+    /// Any.
+    Random,
+}
+
+/// Nodes take it for the key of a write.
+const WRITER: &str = "writer";
 
 /// A node's documents, by id.
 #[derive(Debug)]
 pub struct Node {
     pub mode: Mode,
     pub documents: BTreeMap<String, Value>,
-    tasks: u64,
+    pub tasks: u64,
 }
 
 /// The cluster.
@@ -44,12 +62,18 @@ pub struct World {
     /// Writes under epochs below this are refused.
     pub retired_below: u64,
     pub registered: Vec<RegisterWrite>,
+    /// By idempotency key.
+    pub answers: BTreeMap<String, FirstAnswer>,
     /// The control plane goes away before a write is registered.
     pub fails_to_register: bool,
     /// After so many calls to nodes this one behaves otherwise.
     pub turn: Option<(usize, usize, Mode)>,
     /// The client goes away after so many pieces of its body and answers to calls.
     pub leaves_after: Option<usize>,
+    /// Which calls are said to be late.
+    pub lateness: Lateness,
+    /// What the last exchange said of itself.
+    pub report: Report,
     /// Answer 400 to what no well-formed request leads to, instead of failing the test.
     pub lenient: bool,
     random: u64,
@@ -83,6 +107,7 @@ impl World {
             groups: (0..groups).map(group).collect(),
             stale: Vec::new(),
             indexes: BTreeMap::from([("movies".into(), Default::default())]),
+            aliases: BTreeMap::new(),
             control_plane: ControlPlane {
                 cluster: "control".into(),
                 authority: "control".into(),
@@ -98,9 +123,12 @@ impl World {
             control_plane: Mode::Up,
             retired_below: 0,
             registered: Vec::new(),
+            answers: BTreeMap::new(),
             fails_to_register: false,
             turn: None,
             leaves_after: None,
+            lateness: Lateness::Never,
+            report: Report::default(),
             lenient: false,
             random: seed | 1,
         }
@@ -109,7 +137,7 @@ impl World {
     /// Sends a request with its body in pieces of any size.
     pub fn send(&mut self, head: RequestHead, body: &[u8]) -> Reply {
         let routing = Arc::new(Routing::new(self.table.clone()));
-        let mut exchange = match route(routing, head).1 {
+        let mut exchange = match route(&Latest::new(routing), head).1 {
             Destination::Reply(reply) => return reply,
             Destination::Exchange(exchange) => exchange,
         };
@@ -122,6 +150,13 @@ impl World {
                 return self.leave(exchange, calls);
             }
             steps += 1;
+            if let Some(late) = self.late(&calls) {
+                match exchange.late(late) {
+                    Step::Reply(reply) => return reply,
+                    Step::Call(more) => calls.extend(more),
+                    Step::Wait => {}
+                }
+            }
             // The body comes while calls are under way.
             let step = if !ended && (calls.is_empty() || self.draw().is_multiple_of(2)) {
                 let length = (self.draw() % 40 + 1).min(rest.len() as u64) as usize;
@@ -131,13 +166,14 @@ impl World {
                 exchange.body(piece, ended)
             } else {
                 assert!(!calls.is_empty(), "the exchange waits for nothing");
-                let next = self.draw() as usize % calls.len();
+                let next = self.next(&calls);
                 let (id, call) = calls.swap_remove(next);
                 let answer = self.answer(&call);
                 exchange.answered(id, answer)
             };
             match step {
                 Step::Reply(reply) => {
+                    self.report = exchange.report();
                     self.hear(exchange.testament());
                     return reply;
                 }
@@ -151,6 +187,30 @@ impl World {
                     calls.extend(more);
                 }
                 Step::Wait => {}
+            }
+        }
+    }
+
+    /// The call that is answered next.
+    fn next(&mut self, calls: &[(CallId, Call)]) -> usize {
+        let drawn = self.draw() as usize % calls.len();
+        let is_last =
+            |call: &Call| matches!(self.lateness, Lateness::Of(node) if call.cluster == format!("n{node}"));
+        let others = || calls.iter().position(|(_, call)| !is_last(call));
+        if is_last(&calls[drawn].1) { others().unwrap_or(drawn) } else { drawn }
+    }
+
+    /// A call that is said to be late now.
+    fn late(&mut self, calls: &[(CallId, Call)]) -> Option<CallId> {
+        match self.lateness {
+            Lateness::Never => None,
+            Lateness::Of(node) => {
+                let late = calls.iter().find(|(_, call)| call.cluster == format!("n{node}"));
+                late.map(|(id, _)| *id)
+            }
+            Lateness::Random => {
+                let drawn = self.draw() as usize % (2 * calls.len() + 1);
+                calls.get(drawn).map(|(id, _)| *id)
             }
         }
     }
@@ -233,6 +293,11 @@ impl World {
             }
             Mode::Garbage => Some(Answer { status: 200, headers: Vec::new(), body: b"<html>{".to_vec() }),
             Mode::Failing => Some(Answer { status: 500, headers: Vec::new(), body: b"{}".to_vec() }),
+            Mode::Wiped if is_control => None,
+            Mode::Wiped => Some(reply(
+                403,
+                &json!({"message": "", "code": "invalid_api_key", "type": "auth", "link": ""}),
+            )),
             Mode::Up if self.lenient && !is_understood(call) => {
                 Some(reply(400, &json!({"code": "bad_request"})))
             }
@@ -244,7 +309,16 @@ impl World {
     fn control(&mut self, call: &Call) -> Answer {
         if call.target == BEGIN_WRITE_PATH {
             let begin: BeginWrite = serde_json::from_slice(&call.body).unwrap();
-            return reply(200, &BegunWrite { exists: true, primary_key: begin.primary_key, ticket: None });
+            return reply(
+                200,
+                &BegunWrite {
+                    exists: true,
+                    primary_key: begin.primary_key,
+                    ticket: None,
+                    node_key: Some(WRITER.into()),
+                    first_answer: begin.idempotency_key.and_then(|key| self.answers.get(&key).cloned()),
+                },
+            );
         }
         assert_eq!(call.target, REGISTER_WRITE_PATH);
         let register: RegisterWrite = serde_json::from_slice(&call.body).unwrap();
@@ -254,8 +328,15 @@ impl World {
             return reply(409, &json!({}));
         }
         let uid = self.registered.len();
+        let task = json!({"taskUid": uid, "status": "enqueued"});
+        if let (true, Some(used)) = (register.acknowledged, &register.idempotency)
+            && let Some(fingerprint) = used.fingerprint.clone()
+        {
+            let first = FirstAnswer { fingerprint, task: task.clone() };
+            assert!(self.answers.insert(used.key.clone(), first).is_none(), "a key was used twice");
+        }
         self.registered.push(register);
-        reply(200, &json!({"taskUid": uid, "status": "enqueued"}))
+        reply(200, &task)
     }
 }
 
@@ -282,6 +363,7 @@ impl Node {
         match (&*call.method, segments.as_slice()) {
             ("POST", ["indexes", _, "search"]) => self.search(&serde_json::from_slice(&call.body).unwrap()),
             ("POST" | "PUT", ["indexes", _, "documents"]) => {
+                assert!(call.headers.contains(&("authorization".into(), format!("Bearer {WRITER}"))));
                 for line in call.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                     let document: Value = serde_json::from_slice(line).unwrap();
                     let id = document["id"].as_str().map_or_else(|| document["id"].to_string(), String::from);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use miroir_core::exchange::{Answer, Call, CallId, Reply, RequestHead, Step};
 use miroir_core::router::{Destination, route};
-use miroir_core::routing::Routing;
+use miroir_core::routing::{Latest, Routing};
 
 use crate::clock::{Mailbox, Owner, Time};
 use crate::control_plane;
@@ -74,7 +74,7 @@ async fn exchange(
         ("x-request-id".to_owned(), request.write.to_string()),
     ];
     let head = RequestHead { method: request.method.into(), target: request.target, headers };
-    let mut exchange = match route(routing, head).1 {
+    let mut exchange = match route(&Latest::new(routing), head).1 {
         Destination::Reply(reply) => return Some(reply),
         Destination::Exchange(exchange) => exchange,
     };

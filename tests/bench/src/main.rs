@@ -1,84 +1,113 @@
-//! What a search through Miroir costs Envoy, beside Envoy passing the same search through to one node.
-//!
-//! Three nodes with one copy of each shard, so that every search fans out to all three. Rounds of both kinds
-//! alternate, since the machine may be busy with other things; the medians are compared.
+//! Miroir's benchmarks.
 
+mod canned;
+mod config_push;
+mod core;
+mod corpus;
 mod cpu;
+mod data_plane;
+mod disk;
+mod growth;
+mod ingest;
+mod latency;
+mod leader;
 mod load;
-mod pass_through;
+mod memory;
+mod plain_envoy;
+mod progress;
+mod rebalance;
+mod registered;
+mod registration;
+mod report;
+mod search;
+mod writes;
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use comfy_table::{Table, presets};
-use miroir_harness::{Client, Cluster, Options, debian_packages};
-use serde_json::json;
+use clap::{Parser, ValueEnum};
+use report::Section;
+use serde::Serialize;
 
-use crate::load::{Round, search_round};
-use crate::pass_through::PassThrough;
+/// Miroir's benchmarks: all of them, or some.
+#[derive(Debug, Parser)]
+#[command(name = "miroir-bench")]
+struct Cli {
+    /// Which of them; all if none is named.
+    #[arg(value_enum)]
+    benchmarks: Vec<Benchmark>,
+    /// Writes all figures to this file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// For `writes`: sends a body of 1 GB too, which takes a minute or two.
+    #[arg(long)]
+    gigabyte: bool,
+}
 
-const DOCUMENTS: usize = 5_000;
-const ROUNDS: usize = 9;
-const SEARCHES_PER_ROUND: usize = 400;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Benchmark {
+    /// Merging answers and splitting documents: natively, and as Wasm inside Envoy.
+    Core,
+    /// What a search costs Envoy with nodes that cost nothing, beside Envoy passing it through to one.
+    DataPlane,
+    /// Searches of 63,000 documents: 1, 2 and 4 nodes behind Miroir, and one node alone.
+    Search,
+    /// Indexing 63,000 documents: three nodes behind Miroir, and one node alone.
+    Ingest,
+    /// What a long body of documents costs Envoy, and how much memory.
+    Writes,
+    /// How CPU per search grows with the nodes and with the length of the page.
+    Growth,
+    /// Moving documents to a node that is added, beside importing them.
+    Rebalance,
+    /// How soon all Envoy workers go by a new placement, with 100 nodes and 512 shards.
+    ConfigPush,
+    /// How many writes each task store registers, and how much of a write's latency that is.
+    Registration,
+    /// What a row of each table needs of Redis' memory, and what a busy cluster holds at rest.
+    RedisMemory,
+}
+
+/// What a benchmark found, as the JSON file has it.
+#[derive(Serialize)]
+struct Outcome {
+    benchmark: Benchmark,
+    sections: Vec<Section>,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let cluster = Cluster::start(Options { nodes: 3, replication_factor: 1, ..Options::default() }).await?;
-    fill(&cluster.client()).await?;
-    let pass_through = PassThrough::start(&cluster.node(0).url(), cluster.folder()).await?;
-    let direct = Client::new(pass_through.url(), "masterKey");
-    let envoy = cluster.envoy_pid().context("Envoy is not running")?;
-
-    search_round(&cluster.client(), envoy, SEARCHES_PER_ROUND).await?;
-    search_round(&direct, pass_through.pid(), SEARCHES_PER_ROUND).await?;
-    let memory_before = cpu::resident_kib(envoy)?;
-    let (mut fanned_out, mut passed_through) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        fanned_out.push(search_round(&cluster.client(), envoy, SEARCHES_PER_ROUND).await?);
-        passed_through.push(search_round(&direct, pass_through.pid(), SEARCHES_PER_ROUND).await?);
-    }
-    let memory_after = cpu::resident_kib(envoy)?;
-
-    show(&fanned_out, &passed_through);
-    println!(
-        "Envoy's memory: {} MiB before, {} MiB after {} searches",
-        memory_before / 1024,
-        memory_after / 1024,
-        ROUNDS * SEARCHES_PER_ROUND
-    );
-    Ok(())
-}
-
-async fn fill(client: &Client) -> Result<()> {
-    let packages = debian_packages()?;
-    let index = client.create_index("packages", Some("id")).await?;
-    index.update_settings(&json!({"searchableAttributes": ["name", "description"]})).await?;
-    for batch in packages[..DOCUMENTS.min(packages.len())].chunks(1_000) {
-        index.add_documents(batch).await?;
+    let cli = Cli::parse();
+    let chosen = if cli.benchmarks.is_empty() { Benchmark::value_variants() } else { &cli.benchmarks };
+    let mut outcomes = Vec::new();
+    for &benchmark in chosen {
+        let sections = benchmark.run(cli.gigabyte).await.with_context(|| format!("{benchmark:?}"))?;
+        sections.iter().for_each(|section| progress::print(&section.to_string()));
+        outcomes.push(Outcome { benchmark, sections });
+        // After each, lest a later one fails.
+        cli.json.iter().try_for_each(|path| save(path, &outcomes))?;
     }
     Ok(())
 }
 
-fn show(fanned_out: &[Round], passed_through: &[Round]) {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["20 hits a search", "CPU of Envoy", "p50", "p99"]);
-    let milliseconds = |duration: Duration| format!("{:.3} ms", duration.as_secs_f64() * 1e3);
-    let columns: [fn(&Round) -> Duration; 3] = [|round| round.cpu, |round| round.p50, |round| round.p99];
-    for (name, rounds) in [("Miroir over 3 nodes", fanned_out), ("Envoy to 1 node", passed_through)] {
-        let medians = columns.map(|column| milliseconds(median(rounds, column)));
-        table.add_row([vec![name.to_string()], medians.to_vec()].concat());
+impl Benchmark {
+    async fn run(self, gigabyte: bool) -> Result<Vec<Section>> {
+        match self {
+            Benchmark::Core => core::run().await,
+            Benchmark::DataPlane => data_plane::run().await,
+            Benchmark::Search => search::run().await,
+            Benchmark::Ingest => ingest::run().await,
+            Benchmark::Writes => writes::run(gigabyte).await,
+            Benchmark::Growth => growth::run().await,
+            Benchmark::Rebalance => rebalance::run().await,
+            Benchmark::ConfigPush => config_push::run().await,
+            Benchmark::Registration => registration::run().await,
+            Benchmark::RedisMemory => memory::run().await,
+        }
     }
-    let ratios = columns.map(|column| {
-        let ratio = median(fanned_out, column).as_secs_f64() / median(passed_through, column).as_secs_f64();
-        format!("{ratio:.2} ×")
-    });
-    table.add_row([vec!["ratio".to_string()], ratios.to_vec()].concat());
-    println!("{table}");
 }
 
-fn median(rounds: &[Round], column: fn(&Round) -> Duration) -> Duration {
-    let mut values: Vec<Duration> = rounds.iter().map(column).collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or_default()
+fn save(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+    std::fs::write(path, serde_json::to_vec_pretty(outcomes)?).with_context(|| path.display().to_string())
 }

@@ -44,9 +44,27 @@ pub fn envoy() -> Result<PathBuf> {
 /// # Errors
 /// If it isn't there.
 pub fn filter() -> Result<PathBuf> {
-    let built = || Ok(profile_folder()?.join("../wasm32-unknown-unknown/wasm/miroir_filter.wasm"));
-    let path = std::env::var_os("MIROIR_WASM").map(PathBuf::from).map_or_else(built, anyhow::Ok)?;
+    match std::env::var_os("MIROIR_WASM") {
+        Some(path) => Ok(present(path.into(), "MIROIR_WASM names it")?.canonicalize()?),
+        None => wasm("miroir_filter"),
+    }
+}
+
+/// A module that `scripts/wasm` built.
+///
+/// # Errors
+/// If it isn't there.
+pub fn wasm(name: &str) -> Result<PathBuf> {
+    let path = profile_folder()?.join(format!("../wasm32-unknown-unknown/wasm/{name}.wasm"));
     Ok(present(path, "run scripts/wasm")?.canonicalize()?)
+}
+
+/// A program that was built as the modules are, but natively.
+///
+/// # Errors
+/// If it isn't there.
+pub fn as_wasm(name: &str) -> Result<PathBuf> {
+    present(profile_folder()?.join("../wasm").join(name), "run cargo build --profile wasm")
 }
 
 fn built(name: &str) -> Result<PathBuf> {

@@ -21,6 +21,7 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
+    headers: HeaderMap,
 }
 
 /// An answer, whatever its status.
@@ -72,7 +73,12 @@ impl Answer {
 impl Client {
     /// A client of the server at `url` that shows `key`; an empty one shows none.
     pub fn new(url: impl Into<String>, key: &str) -> Client {
-        Client { http: reqwest::Client::new(), url: url.into(), key: key.to_owned() }
+        Client {
+            http: reqwest::Client::new(),
+            url: url.into(),
+            key: key.to_owned(),
+            headers: HeaderMap::new(),
+        }
     }
 
     /// The same client with another key.
@@ -85,9 +91,9 @@ impl Client {
     /// # Errors
     /// If HTTP doesn't allow it.
     pub fn with_header(&self, name: &'static str, value: &str) -> Result<Client> {
-        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value.parse()?)]);
-        let http = reqwest::Client::builder().default_headers(headers).build()?;
-        Ok(Client { http, ..self.clone() })
+        let mut client = self.clone();
+        client.headers.insert(HeaderName::from_static(name), value.parse()?);
+        Ok(client)
     }
 
     /// The server's URL.
@@ -130,6 +136,7 @@ impl Client {
 
     async fn send_body(&self, method: Method, path: &str, body: Option<(&str, Body)>) -> Result<Answer> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
+        request = request.headers(self.headers.clone());
         if !self.key.is_empty() {
             request = request.bearer_auth(&self.key);
         }
@@ -242,6 +249,11 @@ impl Index {
     /// Its uid.
     pub fn uid(&self) -> &str {
         &self.uid
+    }
+
+    /// The same index of another client.
+    pub fn with_client(&self, client: &Client) -> Index {
+        Index { client: client.clone(), uid: self.uid.clone() }
     }
 
     /// The path of something under it, as `/documents`.

@@ -14,6 +14,7 @@ use crate::node::Node;
 use crate::ports::{free_port, is_free};
 use crate::process::Lifetime;
 use crate::proxy::Way;
+use crate::redis::Redis;
 use crate::running::{Running, RunningProcess};
 
 /// What a cluster is made of.
@@ -35,6 +36,10 @@ pub struct Options {
     pub bootstrap: Bootstrap,
     /// How many Envoys there are. Those after the first have listeners of their own, as in an existing mesh.
     pub envoys: usize,
+    /// How many control planes there are. More than one need `redis`.
+    pub control_planes: usize,
+    /// Keeps the state in a Redis of the cluster's own.
+    pub redis: bool,
     /// Puts ways that can be cut, held up and slowed before each node and between each Envoy and the control plane.
     /// Needs to be started, and used, on a Tokio runtime that lives as long as the cluster.
     pub controlled_ways: bool,
@@ -61,6 +66,8 @@ impl Default for Options {
             admin_key: "adminKey".into(),
             bootstrap: Bootstrap::default(),
             envoys: 1,
+            control_planes: 1,
+            redis: false,
             controlled_ways: false,
             node_faults: false,
             config: json!({}),
@@ -75,7 +82,8 @@ impl Default for Options {
 pub struct Cluster {
     // Dropped in this order: what calls before what is called, data last.
     envoys: Vec<Envoy>,
-    control_plane: ControlPlane,
+    control_planes: Vec<ControlPlane>,
+    redis: Option<Redis>,
     nodes: Vec<Node>,
     folder: Folder,
     lifetime: Lifetime,
@@ -121,9 +129,14 @@ impl Cluster {
         for node in &mut cluster.nodes {
             node.wait_until_healthy().await?;
         }
-        cluster.control_plane.spawn()?;
+        if let Some(redis) = &mut cluster.redis {
+            redis.start().await?;
+        }
+        for control_plane in &mut cluster.control_planes {
+            control_plane.spawn()?;
+            control_plane.wait_until_ready().await?;
+        }
         cluster.record()?;
-        cluster.control_plane.wait_until_ready().await?;
         for envoy in &mut cluster.envoys {
             envoy.spawn()?;
         }
@@ -149,35 +162,59 @@ impl Cluster {
 
         let nodes: Vec<Node> =
             (0..options.nodes).map(|index| node(index, &path, options, lifetime)).collect();
-        let control_plane = ControlPlane {
+        let control_plane = |index: usize| ControlPlane {
+            name: if index == 0 { "control-plane".into() } else { format!("control-plane-{index}") },
             envoy_port: free_port(),
-            admin_port: options.admin_port.unwrap_or_else(free_port),
+            admin_port: options.admin_port.filter(|_| index == 0).unwrap_or_else(free_port),
             master_key: options.master_key.clone(),
             admin_key: options.admin_key.clone(),
             lifetime,
             folder: path.clone(),
             process: None,
         };
+        let control_planes: Vec<ControlPlane> =
+            (0..options.control_planes.max(1)).map(control_plane).collect();
         let envoy = |index: usize| Envoy {
             name: if index == 0 { "envoy".into() } else { format!("envoy-{index}") },
             // The control plane serves one listener, which is the first one's.
             bootstrap: if index == 0 { options.bootstrap } else { Bootstrap::ExistingMesh },
             client_port: options.client_port.filter(|_| index == 0).unwrap_or_else(free_port),
             admin_port: free_port(),
-            control_plane_port: control_plane.envoy_port,
+            control_plane_ports: control_planes
+                .iter()
+                .map(|control_plane| control_plane.envoy_port)
+                .collect(),
             first_node_port: nodes.first().map_or(0, Node::port),
             lifetime,
             folder: path.clone(),
             process: None,
-            ways: options.controlled_ways.then(|| Ways::start(control_plane.envoy_port)),
+            ways: options.controlled_ways.then(|| Ways::start(control_planes[0].envoy_port)),
         };
         let envoys = (0..options.envoys.max(1)).map(envoy).collect();
-        let cluster = Cluster { envoys, control_plane, nodes, folder, lifetime, options: options.clone() };
-        cluster.control_plane.configure(&cluster.configuration(options)?)?;
+        let redis = options.redis.then(|| Redis::new(&path, lifetime));
+        let options = options.clone();
+        let cluster = Cluster { envoys, control_planes, redis, nodes, folder, lifetime, options };
+        for control_plane in &cluster.control_planes {
+            control_plane.configure(&cluster.configuration(control_plane)?)?;
+        }
         Ok(cluster)
     }
 
-    fn configuration(&self, options: &Options) -> Result<Value> {
+    /// Changes the configuration of the control planes: [`Options::config`] is this from now on. They read it when they are
+    /// started.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn reconfigure(&mut self, config: &Value) -> Result<()> {
+        self.options.config = config.clone();
+        for control_plane in &self.control_planes {
+            control_plane.configure(&self.configuration(control_plane)?)?;
+        }
+        Ok(())
+    }
+
+    fn configuration(&self, control_plane: &ControlPlane) -> Result<Value> {
+        let options = &self.options;
         let loopback = |port: u16| format!("127.0.0.1:{port}");
         let group = |index: usize| format!("group-{}", index % options.replica_groups.max(1));
         let of_the_mesh = |index: usize| {
@@ -189,10 +226,13 @@ impl Cluster {
             "replication_factor": options.replication_factor,
             "replica_groups": options.replica_groups,
             "nodes": self.nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
-            "task_store": { "backend": "sqlite", "path": self.folder.path().join("miroir.db") },
+            "task_store": match &self.redis {
+                Some(redis) => json!({ "backend": "redis", "url": redis.url() }),
+                None => json!({ "backend": "sqlite", "path": self.folder.path().join("miroir.db") }),
+            },
             "listen": {
-                "envoy": loopback(self.control_plane.envoy_port),
-                "admin": loopback(self.control_plane.admin_port),
+                "envoy": loopback(control_plane.envoy_port),
+                "admin": loopback(control_plane.admin_port),
             },
             "filter": { "module": binaries::filter()?, "source": "local" },
             "standalone": { "listen": loopback(self.envoys[0].client_port) },
@@ -218,12 +258,12 @@ impl Cluster {
 
     /// The control plane's REST API.
     pub fn admin_url(&self) -> String {
-        self.control_plane.url()
+        self.control_planes[0].url()
     }
 
     /// A client of [`admin_url`](Cluster::admin_url) with the admin key.
     pub fn admin(&self) -> Client {
-        self.control_plane.client()
+        self.control_planes[0].client()
     }
 
     /// Envoy's own admin interface: statistics, configuration dump.
@@ -233,7 +273,7 @@ impl Cluster {
 
     /// The port that Envoy reaches the control plane by.
     pub fn control_plane_port(&self) -> u16 {
-        self.control_plane.envoy_port
+        self.control_planes[0].envoy_port
     }
 
     /// Where logs, data and configurations are.
@@ -309,9 +349,19 @@ impl Cluster {
         self.nodes[index].resume()
     }
 
+    /// One of several control planes.
+    pub fn control_plane(&mut self, index: usize) -> &mut ControlPlane {
+        &mut self.control_planes[index]
+    }
+
+    /// The cluster's Redis, if it has one.
+    pub fn redis(&mut self) -> Option<&mut Redis> {
+        self.redis.as_mut()
+    }
+
     /// Kills the control plane. Nothing happens if it is down.
     pub fn stop_control_plane(&mut self) {
-        self.control_plane.stop();
+        self.control_planes[0].stop();
     }
 
     /// Starts the control plane with the store that it had, without waiting until it is ready.
@@ -319,7 +369,7 @@ impl Cluster {
     /// # Errors
     /// If it can't be started.
     pub fn spawn_control_plane(&mut self) -> Result<()> {
-        self.control_plane.spawn()
+        self.control_planes[0].spawn()
     }
 
     /// Starts the control plane with the store that it had, and waits until it is ready.
@@ -327,8 +377,8 @@ impl Cluster {
     /// # Errors
     /// If it doesn't come up.
     pub async fn start_control_plane(&mut self) -> Result<()> {
-        self.control_plane.spawn()?;
-        self.control_plane.wait_until_ready().await
+        self.control_planes[0].spawn()?;
+        self.control_planes[0].wait_until_ready().await
     }
 
     /// Kills Envoy and starts it again, and waits until it would answer a search.
@@ -401,7 +451,10 @@ impl Cluster {
         );
         let running = self.running();
         self.envoys.iter_mut().for_each(Envoy::leave_running);
-        self.control_plane.leave_running();
+        self.control_planes.iter_mut().for_each(ControlPlane::leave_running);
+        if let Some(redis) = &mut self.redis {
+            redis.leave_running();
+        }
         self.nodes.iter_mut().for_each(Node::leave_running);
         Ok(running)
     }
@@ -422,7 +475,8 @@ impl Cluster {
     fn running(&self) -> Running {
         let nodes = self.nodes.iter().map(|node| (node.id(), node.pid(), node.port()));
         let envoys = self.envoys.iter().map(|envoy| (&*envoy.name, envoy.pid(), envoy.client_port));
-        let control_plane = ("control-plane", self.control_plane.pid(), self.control_plane.admin_port);
+        let control_plane = &self.control_planes[0];
+        let control_plane = ("control-plane", control_plane.pid(), control_plane.admin_port);
         let process = |(name, pid, port)| RunningProcess::new(name, pid?, port);
         Running {
             client_url: self.client_url(),

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The control plane, running or not. It keeps its ports and its store while it is down.
 pub struct ControlPlane {
+    /// Its name in messages, and of its log.
+    pub(crate) name: String,
     /// The port that Envoy talks to.
     pub envoy_port: u16,
     /// The port of the REST API.
@@ -26,20 +28,25 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// Its REST API.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.admin_port)
     }
 
+    /// A client of its REST API with the admin key.
     pub fn client(&self) -> Client {
         Client::new(self.url(), &self.admin_key)
     }
 
+    /// The id of its process, if it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
     }
 
+    /// Where its configuration is.
     pub fn config_path(&self) -> PathBuf {
-        self.folder.join("miroir.yaml")
+        let suffix = self.name.trim_start_matches("control-plane");
+        self.folder.join(format!("miroir{suffix}.yaml"))
     }
 
     /// Writes its configuration. JSON is YAML.
@@ -48,12 +55,16 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Starts it with the store that it had. Nothing happens if it runs.
+    ///
+    /// # Errors
+    /// If it can't be started.
     pub fn spawn(&mut self) -> Result<()> {
         if self.process.is_some() {
             return Ok(());
         }
         let program = Program {
-            name: "control-plane".to_owned(),
+            name: self.name.clone(),
             path: binaries::control_plane()?,
             arguments: vec!["serve".into(), "--config".into(), path_text(&self.config_path())],
             environment: vec![
@@ -61,12 +72,16 @@ impl ControlPlane {
                 ("MIROIR_ADMIN_KEY", self.admin_key.clone()),
             ],
             folder: self.folder.clone(),
-            log: self.folder.join("control-plane.log"),
+            log: self.folder.join(format!("{}.log", self.name)),
         };
         self.process = Some(Process::start(&program, self.lifetime)?);
         Ok(())
     }
 
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// If it does not become so.
     pub async fn wait_until_ready(&mut self) -> Result<()> {
         let client = self.client();
         wait_until("the control plane to be ready", PATIENCE, async || {
@@ -78,11 +93,28 @@ impl ControlPlane {
         .await
     }
 
+    /// Stops it in its tracks: connections stay open, and nothing is answered.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), Process::pause)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), Process::resume)
+    }
+
+    /// Kills it. Nothing happens if it is down.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    pub fn leave_running(&mut self) {
+    pub(crate) fn leave_running(&mut self) {
         if let Some(process) = self.process.take() {
             process.leave_running();
         }

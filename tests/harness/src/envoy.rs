@@ -53,7 +53,7 @@ pub struct Envoy {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) client_port: u16,
     pub(crate) admin_port: u16,
-    pub(crate) control_plane_port: u16,
+    pub(crate) control_plane_ports: Vec<u16>,
     /// Where a mesh that has a cluster for the first node finds it.
     pub(crate) first_node_port: u16,
     pub(crate) lifetime: Lifetime,
@@ -101,13 +101,16 @@ impl Envoy {
         let path = binaries::workspace().join("envoy").join(name);
         let mut text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
 
-        let control_plane = self.ways.as_ref().map_or(self.control_plane_port, |ways| ways.rest.port());
+        let control_planes = match &self.ways {
+            Some(ways) => vec![ways.rest.port()],
+            None => self.control_plane_ports.clone(),
+        };
+        let control_planes =
+            control_planes.iter().map(|port| format!("address: 127.0.0.1, port_value: {port}"));
+        let one_more = " }\n        - endpoint:\n            address:\n              socket_address: { ";
         let admin = self.admin_port;
         let mut addresses = vec![
-            (
-                "address: control-plane, port_value: 18000",
-                format!("address: 127.0.0.1, port_value: {control_plane}"),
-            ),
+            ("address: control-plane, port_value: 18000", control_planes.collect::<Vec<_>>().join(one_more)),
             ("address: 127.0.0.1, port_value: 9901", format!("address: 127.0.0.1, port_value: {admin}")),
         ];
         if self.bootstrap == Bootstrap::ExistingMesh {

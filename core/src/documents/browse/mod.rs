@@ -143,6 +143,11 @@ impl Question for Browse {
         NodeBody { target, body: Value::Object(body).to_string().into_bytes() }
     }
 
+    fn can_be_hedged(&self) -> bool {
+        // In all others documents have an order that is their node's own.
+        matches!(self.phase, Phase::Page { .. })
+    }
+
     fn read(&self, _: &Share, body: Vec<u8>) -> Result<Page, NotJson> {
         Page::read(&body)
     }

@@ -61,6 +61,7 @@ pub fn build(sim: &World, up: &BTreeMap<String, bool>) -> Tables {
             "i".to_owned(),
             IndexFacts { primary_key: Some("id".into()), ..IndexFacts::default() },
         )]),
+        aliases: BTreeMap::new(),
         control_plane: ControlPlane {
             cluster: "control".into(),
             authority: "control".into(),

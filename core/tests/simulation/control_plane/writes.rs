@@ -53,7 +53,13 @@ async fn begin(sim: &World, epoch: u64) -> Answer {
     }
     let ticket = format!("{:x}", sim.random.draw());
     with(sim, |running| running.tickets.insert(ticket.clone(), sim.now()));
-    let begun = BegunWrite { exists: true, primary_key: Some("id".into()), ticket: Some(ticket) };
+    let begun = BegunWrite {
+        exists: true,
+        primary_key: Some("id".into()),
+        ticket: Some(ticket),
+        node_key: None,
+        first_answer: None,
+    };
     answer(200, serde_json::to_vec(&begun).unwrap_or_default())
 }
 

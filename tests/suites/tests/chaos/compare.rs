@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use miroir_harness::wait_until;
 use serde_json::{Value, json};
 
@@ -25,8 +25,10 @@ pub async fn count(admin: &Admin, run: &Run) {
 
 /// Compares all replicas: where nothing is under way, nothing may differ.
 pub async fn compare_at_rest(admin: &Admin, run: &Run) -> Result<()> {
-    let begun = admin.post(PATH, &json!({ "repair": false })).await?;
-    ensure!(begun.status == 202, "comparing: {}", begun.text());
+    wait_until("a comparison to begin", PATIENCE, async || {
+        Ok(admin.post(PATH, &json!({ "repair": false })).await.is_ok_and(|begun| begun.status == 202))
+    })
+    .await?;
     let mut report = Value::Null;
     wait_until("all replicas to be compared", PATIENCE, async || {
         report = admin.get(PATH).await.unwrap_or_default();

@@ -116,10 +116,11 @@ impl Saboteur {
         match fault {
             Fault::KillNode(_) => self.cluster.stop_node(index),
             Fault::WipeNode(_) => {
-                // What only one node has is lost with it, whoever looks after it.
+                // What only one node has is lost with it, whoever looks after it: what it took by now counts.
+                self.cluster.stop_node(index);
                 let id = self.cluster.node(index).id();
                 if !self.admin.can_be_lost(id).await.unwrap_or(false) {
-                    return Ok(None);
+                    return Ok(Some(Struck { fault: Fault::KillNode(index), index }));
                 }
                 self.cluster.wipe_node(index)?;
             }

@@ -21,6 +21,11 @@ pub enum Kind {
     DeleteByFilter,
 }
 
+impl Kind {
+    pub const ALL: [Kind; 6] =
+        [Kind::Add, Kind::Update, Kind::Edit, Kind::Delete, Kind::DeleteBatch, Kind::DeleteByFilter];
+}
+
 /// What an attempt does to a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {

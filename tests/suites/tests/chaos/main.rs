@@ -68,6 +68,7 @@ async fn play_all(schedules: impl Iterator<Item = (u64, Shape)>, lasts: Duration
     }
     println!("all schedules:\n{all}");
     assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(all.untried().is_empty(), "no {:?} has succeeded", all.untried());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::history::{History, Outcome};
+use crate::history::{History, Kind, Outcome};
 
 /// Counts by group and name.
 #[derive(Debug, Default)]
@@ -36,6 +36,12 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// The kinds of writes of which none has succeeded: of these a run has shown nothing.
+    pub fn untried(&self) -> Vec<Kind> {
+        let succeeded = |kind: &Kind| self.0.contains_key(&("writes", format!("{kind:?} succeeded")));
+        Kind::ALL.into_iter().filter(|kind| !succeeded(kind)).collect()
     }
 
     /// Puts the counts of another run to these.

@@ -7,6 +7,7 @@ mod films;
 mod nonsense;
 mod slow;
 mod swaps;
+mod wiped;
 mod writes;
 
 use miroir_harness::{Cluster, Options};

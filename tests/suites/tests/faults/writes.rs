@@ -20,7 +20,8 @@ fn check_edition(answer: &Answer, edition: u64) {
 
 #[tokio::test]
 async fn an_acknowledged_write_is_never_lost_nor_undone() {
-    let mut cluster = cluster(2, json!({})).await;
+    // So slow that the node that was away is not repaired before it is looked at.
+    let mut cluster = cluster(2, json!({ "rebalance": { "documents_per_second": 10 } })).await;
     let client = cluster.client();
     let index = prepare(&cluster).await;
 

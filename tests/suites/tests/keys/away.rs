@@ -31,12 +31,16 @@ async fn keys(server: &Client) -> Vec<Value> {
     keys
 }
 
-/// The keys that a node lists, but for the one by which the filter reads documents.
+/// The keys that a node lists, but for Miroir's own: one by which the filter reads documents, and one by which indexes that
+/// there are get documents and settings.
 async fn keys_of_node(node: &Client) -> Vec<Value> {
     let (own, others): (Vec<Value>, Vec<Value>) =
         keys(node).await.into_iter().partition(|key| key["name"] == "Miroir");
     let actions: Vec<&Value> = own.iter().map(|key| &key["actions"]).collect();
-    assert_eq!(actions, [&json!(["documents.get"])]);
+    assert_eq!(
+        actions,
+        [&json!(["documents.get"]), &json!(["documents.add", "documents.delete", "settings.update"])]
+    );
     others
 }
 

@@ -63,6 +63,35 @@ async fn a_node_that_lost_all_it_had_is_filled_again() {
 }
 
 #[tokio::test]
+async fn a_node_that_lost_all_it_had_is_filled_again_although_a_write_has_made_its_index_anew() {
+    let mut cluster = cluster(3, 2).await;
+    films(&cluster).await;
+    let places = cluster.admin().get("/_miroir/shards").await.unwrap().ok().unwrap();
+    let is_on_it = |id: &u64| {
+        let shard = miroir_core::shard::shard_of(&id.to_string(), 16);
+        let owners = places["shards"][shard as usize]["owners"]["group-0"].as_array().unwrap();
+        owners.iter().any(|owner| *owner == cluster.node(2).id())
+    };
+    let id = (0..DOCUMENTS).find(is_on_it).unwrap();
+    // Nobody looks, and the node is back before anybody does.
+    cluster.stop_control_plane();
+    cluster.stop_node(2);
+    cluster.wipe_node(2).unwrap();
+    cluster.start_node(2).await.unwrap();
+    // As an Envoy writes that knows of nothing.
+    let node = cluster.node(2).client();
+    let mut written = film(id, 1);
+    written["_miroir_shard"] =
+        miroir_core::tag::encode(miroir_core::shard::shard_of(&id.to_string(), 16)).into();
+    let added = node.post("/indexes/films/documents", &json!([written])).await.unwrap();
+    node.wait_for_success(&added).await.unwrap();
+    cluster.start_control_plane().await.unwrap();
+    settled(&cluster).await;
+    let expected: BTreeMap<u64, Value> = (0..DOCUMENTS).map(|id| (id, film(id, 1))).collect();
+    check_placement(&cluster, "films", &expected).await;
+}
+
+#[tokio::test]
 async fn what_differs_for_no_reason_that_miroir_knows_is_found_and_repaired() {
     let cluster = cluster(3, 2).await;
     films(&cluster).await;

@@ -1,12 +1,11 @@
-//! [`SqliteStore`](super::SqliteStore): what uids name, and tasks that act on tasks.
+//! What uids name, cancelations, and batches.
 
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
-use super::changes::generation;
-use super::sqlite::{allot_uid, bodies, condition, insert_task, json};
-use super::{
+use super::{allot_uid, bodies, condition, insert_new_task, json};
+use crate::store::{
     Batch, BatchPage, IndexRecord, IndexSwap, NamesChange, NewTask, NodeChange, PendingChange, StoreError,
-    TaskDeletion, TaskQuery, TaskRecord, TaskStatus,
+    TaskQuery, TaskRecord,
 };
 
 pub fn pending(transaction: &Transaction, node: &str) -> Result<Vec<PendingChange>, StoreError> {
@@ -27,7 +26,7 @@ pub fn change_names(transaction: &Transaction, names: &NamesChange) -> Result<Ve
         NodeChange::Delete(uid) => delete_index(transaction, uid)?,
         NodeChange::Swap(swaps) => {
             for swap in swaps {
-                swap_indexes(transaction, swap, generation(names.at))?;
+                swap_indexes(transaction, swap, names)?;
             }
         }
     }
@@ -40,6 +39,12 @@ pub fn change_names(transaction: &Transaction, names: &NamesChange) -> Result<Ve
     names.nodes.iter().map(insert).collect()
 }
 
+pub fn save_index(transaction: &Transaction, index: &IndexRecord) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO indexes (uid, body) VALUES (?1, ?2)";
+    transaction.execute(sql, (&index.uid, json(index)?))?;
+    Ok(())
+}
+
 pub fn delete_index(transaction: &Transaction, uid: &str) -> Result<(), StoreError> {
     transaction.execute("DELETE FROM indexes WHERE uid = ?1", [uid])?;
     transaction.execute("DELETE FROM node_settings_version WHERE index_uid = ?1", [uid])?;
@@ -47,7 +52,7 @@ pub fn delete_index(transaction: &Transaction, uid: &str) -> Result<(), StoreErr
 }
 
 /// The records, what nodes hold of their settings, and all tasks up to now go by the new uids.
-fn swap_indexes(transaction: &Transaction, swap: &IndexSwap, generation: u64) -> Result<(), StoreError> {
+fn swap_indexes(transaction: &Transaction, swap: &IndexSwap, names: &NamesChange) -> Result<(), StoreError> {
     let [left, right] = swap.uids();
     let mut records = Vec::new();
     for uid in [left, right] {
@@ -58,10 +63,7 @@ fn swap_indexes(transaction: &Transaction, swap: &IndexSwap, generation: u64) ->
         transaction.execute("DELETE FROM indexes WHERE uid = ?1", [uid])?;
     }
     for record in records {
-        let uid = swap.renamed(&record.uid).to_owned();
-        let record = IndexRecord { uid, generation, ..record };
-        let sql = "INSERT INTO indexes (uid, body) VALUES (?1, ?2)";
-        transaction.execute(sql, (&record.uid, json(&record)?))?;
+        save_index(transaction, &names.swapped(record, swap))?;
     }
     // No index has an empty uid.
     for (from, to) in [(left, ""), (right, left), ("", right)] {
@@ -89,30 +91,12 @@ pub fn register_cancelation(
     let sql = format!("SELECT body FROM tasks WHERE {condition} AND {unfinished} ORDER BY uid");
     let mut targets: Vec<TaskRecord> = bodies(transaction, &sql, params_from_iter(&values))?;
     targets.retain(|target| cancelable.contains(&&*target.kind));
+    let origin = task.origin.clone();
     let mut task = TaskRecord::new(allot_uid(transaction)?, task);
     task.details["matchedTasks"] = matched.into();
     task.cancels = targets.iter().map(|target| target.uid).collect();
-    insert_task(transaction, &task)?;
+    insert_new_task(transaction, &task, &origin)?;
     Ok((task, targets))
-}
-
-pub fn register_deletion(
-    transaction: &Transaction,
-    query: &TaskQuery,
-    task: NewTask,
-) -> Result<TaskDeletion, StoreError> {
-    let (condition, values) = condition(query)?;
-    let sql = format!("SELECT count(*) FROM tasks WHERE {condition}");
-    let matched: u64 = transaction.query_row(&sql, params_from_iter(&values), |row| row.get(0))?;
-    let finished = "status NOT IN ('enqueued', 'processing')";
-    let sql = format!("DELETE FROM tasks WHERE {condition} AND {finished} RETURNING body");
-    let deleted: Vec<TaskRecord> = bodies(transaction, &sql, params_from_iter(&values))?;
-    let mut task =
-        TaskRecord::new(allot_uid(transaction)?, NewTask { status: TaskStatus::Succeeded, ..task });
-    task.details["matchedTasks"] = matched.into();
-    task.details["deletedTasks"] = deleted.len().into();
-    insert_task(transaction, &task)?;
-    Ok(TaskDeletion { task, parts: deleted.into_iter().flat_map(|task| task.parts).collect() })
 }
 
 pub fn batches(transaction: &Transaction, query: &TaskQuery) -> Result<BatchPage, StoreError> {

@@ -1,0 +1,4 @@
+CREATE TABLE aliases (
+    name  TEXT PRIMARY KEY,
+    body  TEXT NOT NULL
+) WITHOUT ROWID;
