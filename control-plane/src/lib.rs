@@ -26,5 +26,6 @@ pub mod store;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+mod unbroken;
 pub mod webhooks;
 pub mod xds;

@@ -1,10 +1,7 @@
 //! Aliases of indexes.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Path, State};
-use miroir_core::error::{ApiError, ErrorType};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,7 +10,6 @@ use super::changes::Body;
 use super::openapi::Error;
 use super::reply::Refused;
 use crate::aliases;
-use crate::cluster::Cluster;
 use crate::store::AliasRecord;
 
 /// All aliases.
@@ -64,7 +60,7 @@ pub async fn set(
     Path(name): Path<String>,
     Body(Meaning { indexes }): Body<Meaning>,
 ) -> Result<Json<AliasRecord>, Refused> {
-    change(admin, async move |cluster| aliases::set(&cluster, &name, indexes).await).await
+    Ok(Json(aliases::set(&admin.cluster, &name, indexes).await?))
 }
 
 /// Lets an alias stand for what it stood for before its last change.
@@ -77,7 +73,7 @@ pub async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
 ) -> Result<Json<AliasRecord>, Refused> {
-    change(admin, async move |cluster| aliases::roll_back(&cluster, &name).await).await
+    Ok(Json(aliases::roll_back(&admin.cluster, &name).await?))
 }
 
 /// Removes an alias and its history; its indexes stay. Answers what it was.
@@ -90,16 +86,5 @@ pub async fn remove(
     State(admin): State<Admin>,
     Path(name): Path<String>,
 ) -> Result<Json<AliasRecord>, Refused> {
-    change(admin, async move |cluster| aliases::remove(&cluster, &name).await).await
-}
-
-/// Makes a change to its end, even if the operator goes away meanwhile: Envoys must not be left at different meanings.
-async fn change<C>(admin: Admin, make: impl FnOnce(Arc<Cluster>) -> C) -> Result<Json<AliasRecord>, Refused>
-where
-    C: Future<Output = Result<AliasRecord, ApiError>> + Send + 'static,
-{
-    let made = tokio::spawn(make(admin.cluster)).await;
-    let made =
-        made.map_err(|error| ApiError::new(500, "internal", ErrorType::Internal, error.to_string()))?;
-    Ok(Json(made?))
+    Ok(Json(aliases::remove(&admin.cluster, &name).await?))
 }

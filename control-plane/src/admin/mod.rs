@@ -18,12 +18,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post};
 use miroir_core::error::{ApiError, ErrorType};
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
+use crate::unbroken;
 use crate::xds::Snapshot;
 pub use reply::Refused;
 
@@ -60,6 +61,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/_miroir/aliases/{name}/rollback", post(aliases::roll_back))
         .route("/_miroir/anti-entropy", get(anti_entropy::report).post(anti_entropy::begin))
         .route("/_miroir/tasks/{uid}", get(tasks::task))
+        .route_layer(from_fn(unbroken::serve))
         .route_layer(from_fn_with_state(admin.clone(), auth::require_admin_key));
     let open = Router::new()
         .route("/_miroir/ready", get(ready::ready))

@@ -34,6 +34,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
 use crate::cluster::Cluster;
+use crate::unbroken;
 use auth::Keys;
 
 /// What the handlers share.
@@ -64,6 +65,7 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
         .merge(aliases::routes())
         .merge(unsupported::routes())
         .route_layer(middleware::from_fn_with_state(api.clone(), origin::note))
+        .route_layer(middleware::from_fn(unbroken::serve))
         .merge(internal::routes())
         .merge(awaiting::routes())
         .route_layer(middleware::from_fn(refuse_head))

@@ -4,6 +4,7 @@ mod control_plane;
 mod down;
 mod envoy;
 mod films;
+mod left;
 mod nonsense;
 mod slow;
 mod swaps;
