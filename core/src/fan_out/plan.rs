@@ -272,6 +272,46 @@ mod tests {
         assert_eq!(plan.stale, [1, 2]);
     }
 
+    #[test]
+    fn a_slow_node_is_read_only_where_no_other_clean_replica_is_up() {
+        let mut table = table(4, 2, 2, 1);
+        table.stale = vec![crate::table::StaleReplicas { node: 1, shards: [3].into() }];
+        let mut replicas = Replicas::new(&table);
+        replicas.mark_slow(&[0]);
+        let plan = replicas.plan(replicas.all_shards(), &[], 0);
+        let read: Vec<(NodeIndex, Vec<ShardId>)> =
+            plan.assignments.iter().map(|read| (read.node, read.shards.iter().collect())).collect();
+        assert_eq!(read, [(1, vec![0, 1, 2]), (0, vec![3])]);
+        assert!(plan.stale.is_empty());
+        replicas.mark_slow(&[]);
+        assert_eq!(replicas.plan(replicas.all_shards(), &[], 0).assignments.len(), 1);
+    }
+
+    #[test]
+    fn stand_ins_hold_all_that_is_late_clean_and_are_neither_slow_nor_down() {
+        let three = table(6, 3, 2, 1);
+        let stand_ins = |table: &RoutingTable, slow: &[NodeIndex], failed: &[NodeIndex]| {
+            let mut replicas = Replicas::new(table);
+            replicas.mark_slow(slow);
+            let late = replicas.held[0].clone();
+            let asked = replicas.stand_ins(&late, 0, failed, 7)?;
+            assert!(asked.iter().all(|asked| asked.node != 0));
+            let mut shards = ShardSet::empty(6);
+            asked.iter().for_each(|asked| shards.insert_all(&asked.shards));
+            assert_eq!(shards, late);
+            Some(asked.len())
+        };
+        assert_eq!(stand_ins(&three, &[], &[]), Some(2));
+        assert_eq!(stand_ins(&three, &[1], &[]), None);
+        assert_eq!(stand_ins(&three, &[], &[2]), None);
+        let mut down = three.clone();
+        down.nodes[1].up = false;
+        assert_eq!(stand_ins(&down, &[], &[]), None);
+        let mut stale = three;
+        stale.stale = vec![crate::table::StaleReplicas { node: 2, shards: (0..6).collect() }];
+        assert_eq!(stand_ins(&stale, &[], &[]), None);
+    }
+
     proptest! {
         #[test]
         fn every_shard_is_read_once_or_named(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use miroir_harness::{Answer, Client, Method, wait_until};
 use serde_json::{Value, json};
 
-use crate::{ONE_AT_A_TIME, PATIENCE, cluster, leader};
+use crate::{PATIENCE, cluster, leader};
 
 const ROUNDS: usize = 8;
 /// So many changes are made under each leader, so that another kind of change is under way when it is killed.
@@ -60,7 +60,6 @@ async fn change(client: Client, made: Arc<AtomicUsize>, is_over: Arc<AtomicBool>
 
 #[tokio::test]
 async fn whoever_is_killed_a_change_of_indexes_is_done_once() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(1).await;
     let (made, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let changing = tokio::spawn(change(cluster.client(), made.clone(), is_over.clone()));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use miroir_harness::{Client, wait_until};
 use serde_json::{Value, json};
 
-use crate::{ONE_AT_A_TIME, PATIENCE, cluster, leader};
+use crate::{PATIENCE, cluster, leader};
 
 const ROUNDS: usize = 10;
 const WRITERS: u64 = 4;
@@ -59,7 +59,6 @@ async fn write(client: Client, writer: u64, is_over: Arc<AtomicBool>) -> Told {
 
 #[tokio::test]
 async fn ten_leaders_are_killed_and_nothing_is_lost() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(2).await;
     cluster.client().create_index("notes", Some("id")).await.unwrap();
     let is_over = Arc::new(AtomicBool::new(false));

@@ -12,12 +12,9 @@ use std::time::Duration;
 
 use miroir_harness::{Bootstrap, Cluster, Options, wait_until};
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 /// So long a client waits at most until another one leads.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A lease ends by time, so each of these tests has the machine for itself.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 async fn cluster(envoys: usize) -> Cluster {
     let options = Options {

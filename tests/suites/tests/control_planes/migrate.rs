@@ -8,7 +8,7 @@ use miroir_harness::{Bootstrap, Client, Cluster, Options, binaries, wait_until};
 use miroir_suites::topology::stale_shards;
 use serde_json::{Value, json};
 
-use crate::{ONE_AT_A_TIME, PATIENCE, count};
+use crate::{PATIENCE, count};
 
 fn sqlite() -> Value {
     json!({ "task_store": { "backend": "sqlite", "path": "miroir.db", "url": null } })
@@ -100,7 +100,6 @@ async fn prepare(cluster: &mut Cluster) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_goes_from_sqlite_to_redis_with_all_that_it_knows() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let options = Options {
         bootstrap: Bootstrap::Standalone,
         redis: true,

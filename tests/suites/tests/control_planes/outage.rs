@@ -5,11 +5,10 @@ use std::time::Instant;
 use miroir_harness::wait_until;
 use serde_json::json;
 
-use crate::{ONE_AT_A_TIME, PATIENCE, cluster, count, leader};
+use crate::{PATIENCE, cluster, count, leader};
 
 #[tokio::test]
 async fn without_redis_searches_go_on_and_writes_are_told_to_wait() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(1).await;
     let client = cluster.client();
     let index = client.create_index("notes", Some("id")).await.unwrap();

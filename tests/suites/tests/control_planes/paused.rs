@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use miroir_harness::wait_until;
 use serde_json::json;
 
-use crate::{ONE_AT_A_TIME, PATIENCE, cluster, count, leader};
+use crate::{PATIENCE, cluster, count, leader};
 
 #[tokio::test]
 async fn a_leader_that_was_paused_does_no_harm() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(1).await;
     let client = cluster.client();
     let index = client.create_index("notes", Some("id")).await.unwrap();

@@ -3,7 +3,7 @@
 use miroir_harness::{Answer, Client, Cluster, wait_until};
 use serde_json::{Value, json};
 
-use crate::{ONE_AT_A_TIME, PATIENCE, cluster, count, leader};
+use crate::{PATIENCE, cluster, count, leader};
 
 /// Kills who leads, waits until the other one does, and has the first one stand by.
 async fn change_leader(cluster: &mut Cluster) {
@@ -32,7 +32,6 @@ fn with(client: &Client, name: &'static str, value: &str) -> Client {
 
 #[tokio::test]
 async fn keys_sessions_aliases_and_versions_outlive_a_leader() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(2).await;
     let (first, second) = (cluster.client_of(0), cluster.client_of(1));
     let index = first.create_index("notes", Some("id")).await.unwrap();

@@ -3,11 +3,10 @@
 use miroir_harness::Client;
 use serde_json::json;
 
-use crate::{ONE_AT_A_TIME, cluster, leader};
+use crate::{cluster, leader};
 
 #[tokio::test]
 async fn who_stands_by_answers_as_the_leader_does() {
-    let _one_at_a_time = ONE_AT_A_TIME.lock().await;
     let mut cluster = cluster(1).await;
     let leads = leader(&mut cluster).await;
     let of_leader = cluster.control_plane(leads).client();
