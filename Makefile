@@ -45,6 +45,7 @@ lint: rust lint-tools envoy ## formatting, clippy, shellcheck, configuration fil
 bench: build envoy redis ## time all that should be fast, in a quarter of an hour; the figures also go to target/benchmarks.json
 	scripts/wasm -p miroir-bench-workload
 	cargo build --profile wasm -p miroir-bench-workload --bin miroir-bench-native
+	cargo build --release --bin miroir-bench
 	cargo bench -p miroir-core
 	@$(TARGET)/release/miroir-bench --json $(TARGET)/benchmarks.json
 
