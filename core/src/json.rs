@@ -12,13 +12,37 @@ fn string_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
     let mut at = start + 1;
     loop {
         let rest = text.get(at..).ok_or(NotJson)?;
-        let found = memchr::memchr2(b'"', b'\\', rest).ok_or(NotJson)?;
+        let found = quote_or_backslash(rest).ok_or(NotJson)?;
         at += found + 1;
         if rest.get(found) == Some(&b'"') {
             return Ok(at);
         }
         at += 1;
     }
+}
+
+/// Where the first of them is. Most strings are so short that they end before a call of `memchr` would have begun.
+#[inline]
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const WORD: usize = size_of::<u64>();
+    for at in [0, WORD] {
+        let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<WORD>) else { break };
+        let word = u64::from_le_bytes(*word);
+        let found = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    memchr::memchr2(b'"', b'\\', text)
+}
+
+/// The high bit of each byte that equals `byte`; above the first, others may have theirs too.
+/// Source: S. E. Anderson, Bit Twiddling Hacks, "Determine if a word has a zero byte".
+#[inline]
+fn equal_bytes(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zero_where_equal = word ^ (ONES * u64::from(byte));
+    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
 }
 
 fn container_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
@@ -43,10 +67,20 @@ fn container_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
     }
 }
 
+/// By byte, whether it may be in a number, `true`, `false` or `null`.
+const IN_SCALARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'+' | b'.');
+        byte += 1;
+    }
+    table
+};
+
 fn scalar_end(text: &[u8], start: usize) -> Result<usize, NotJson> {
     let rest = text.get(start..).ok_or(NotJson)?;
-    let is_scalar = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-    let length = rest.iter().position(|byte| !is_scalar(byte)).unwrap_or(rest.len());
+    let length = rest.iter().position(|&byte| !IN_SCALARS[usize::from(byte)]).unwrap_or(rest.len());
     match rest.get(..length) {
         Some(b"true" | b"false" | b"null") => Ok(start + length),
         Some([b'-' | b'0'..=b'9', ..]) => Ok(start + length),
@@ -316,6 +350,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_string_ends_where_it_should(before in "[^\"\\\\]{0,40}", quote in "[\"\\\\]", after in "[a\"\\\\!#\\]\\[]{0,12}") {
+            let text = format!("{before}{quote}{after}");
+            let found = quote_or_backslash(text.as_bytes());
+            prop_assert_eq!(found, Some(before.len()));
+            prop_assert_eq!(quote_or_backslash(before.as_bytes()), None);
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let _ = for_each_member(&bytes, |_| {});

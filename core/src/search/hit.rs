@@ -33,9 +33,9 @@ pub struct HitRank {
     /// `_rankingScore`.
     pub score: f64,
     /// What to compare with hits of other searches; empty if they are not compared.
-    pub values: Vec<Rule>,
+    pub values: Box<[Rule]>,
     /// The values of the distinct attribute, if one was named.
-    pub distinct: Vec<DistinctValue>,
+    pub distinct: Box<[DistinctValue]>,
 }
 
 /// A value of the distinct attribute, as Meilisearch tells values apart: numbers by value, strings by their
@@ -77,11 +77,11 @@ pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson
         false => RankKey::Score(score),
     };
     let values = match &detailed {
-        RankKey::Rules(rules) if reading.by_values => values::of_rules(rules, score),
-        _ => Vec::new(),
+        RankKey::Rules(rules) if reading.by_values => values::of_rules(rules, score).into(),
+        _ => Box::default(),
     };
     let key = if reading.by_details { detailed } else { RankKey::Score(score) };
-    Ok(HitRank { key, score, values, distinct })
+    Ok(HitRank { key, score, values, distinct: distinct.into() })
 }
 
 fn collect_distinct(value: &Value, path: &str, values: &mut Vec<DistinctValue>) {
@@ -272,7 +272,7 @@ mod tests {
         let reading = Reading { distinct: Some("a.b".into()), ..Reading::default() };
         let rank = read_rank(&mut hit, &reading).unwrap();
         let expected = [DistinctValue::String("x".into()), DistinctValue::Number(7f64.to_bits())];
-        assert_eq!(rank.distinct, expected);
+        assert_eq!(*rank.distinct, expected);
     }
 
     #[test]

@@ -113,8 +113,8 @@ mod tests {
         let rank = |key: &RankKey| HitRank {
             key: key.clone(),
             score: 0.0,
-            values: Vec::new(),
-            distinct: Vec::new(),
+            values: Box::default(),
+            distinct: Box::default(),
         };
         keys.iter().map(rank).collect()
     }
