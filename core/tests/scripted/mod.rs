@@ -348,8 +348,14 @@ fn is_understood(call: &Call) -> bool {
     let query: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let is_search = call.target.ends_with("/search") && call.method == "POST" && query["filter"].is_null();
     let is_write = call.target.split('?').next().is_some_and(|path| path.ends_with("/documents"))
-        && matches!(&*call.method, "POST" | "PUT");
+        && matches!(&*call.method, "POST" | "PUT")
+        // Else a node is only asked how it refuses what is wrong.
+        && is_by_writer(call);
     call.target.ends_with("/documents/delete-batch") || (is_search && query.is_object()) || is_write
+}
+
+fn is_by_writer(call: &Call) -> bool {
+    call.headers.contains(&("authorization".into(), format!("Bearer {WRITER}")))
 }
 
 fn reply(status: u16, body: &impl serde::Serialize) -> Answer {
@@ -363,7 +369,7 @@ impl Node {
         match (&*call.method, segments.as_slice()) {
             ("POST", ["indexes", _, "search"]) => self.search(&serde_json::from_slice(&call.body).unwrap()),
             ("POST" | "PUT", ["indexes", _, "documents"]) => {
-                assert!(call.headers.contains(&("authorization".into(), format!("Bearer {WRITER}"))));
+                assert!(is_by_writer(call));
                 for line in call.body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                     let document: Value = serde_json::from_slice(line).unwrap();
                     let id = document["id"].as_str().map_or_else(|| document["id"].to_string(), String::from);
