@@ -1,5 +1,7 @@
 //! What a client gets when it does not get what it asked for.
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -23,6 +25,15 @@ pub enum Failure {
         /// Its body.
         body: Value,
     },
+}
+
+impl Failure {
+    /// What is no fault of the client's, as Meilisearch says it; logged, too.
+    pub fn internal(error: &impl Display) -> Failure {
+        error!(%error, "a request failed");
+        let message = format!("An internal error has occurred. `{error}`.");
+        Failure::Ours(ApiError::new(500, "internal", ErrorType::Internal, message))
+    }
 }
 
 impl IntoResponse for Failure {
@@ -53,9 +64,7 @@ impl From<StoreError> for Failure {
         if let StoreError::KeyUsed(_) = error {
             return key_in_use().into();
         }
-        error!(%error, "a request failed");
-        let message = format!("An internal error has occurred. `{error}`.");
-        Failure::Ours(ApiError::new(500, "internal", ErrorType::Internal, message))
+        Failure::internal(&error)
     }
 }
 
