@@ -22,12 +22,16 @@ use envoy_types::util::pack_any;
 use prost::Name;
 
 use super::compression;
-use super::proto::{address, boolean, duration, millis, uint32};
+use super::proto::{address, boolean, duration, millis, uint32, uint64};
 use crate::config::{Config, StandaloneConfig};
 use crate::routing::CONTROL_PLANE_CLUSTER;
 
 const NAME: &str = "miroir";
-const BUFFER_LIMIT: u32 = 1024 * 1024;
+/// What Envoy reads of a connection, or holds for it, at once, in bytes.
+const CONNECTION_BUFFER_LIMIT: u32 = 1024 * 1024;
+/// What of a request may be in Envoy's buffer, in bytes: any piece. The filter takes each out as it comes, and bounds what waits
+/// itself; but Envoy refuses a piece that is longer than this, and it may read somewhat more at once than a connection's limit.
+const REQUEST_BUFFER_LIMIT: u64 = u32::MAX as u64;
 
 /// The listener's resource and its name.
 pub fn listener(standalone: &StandaloneConfig, config: &Config) -> (String, Any) {
@@ -40,7 +44,7 @@ pub fn listener(standalone: &StandaloneConfig, config: &Config) -> (String, Any)
         name: NAME.into(),
         address: address(&listen.ip().to_string(), listen.port()),
         filter_chains: vec![FilterChain { filters: vec![connection_manager], ..Default::default() }],
-        per_connection_buffer_limit_bytes: uint32(BUFFER_LIMIT),
+        per_connection_buffer_limit_bytes: uint32(CONNECTION_BUFFER_LIMIT),
         ..Default::default()
     };
     (NAME.into(), pack_any(listener))
@@ -114,6 +118,7 @@ fn routes(config: &Config) -> RouteConfiguration {
             routes: vec![Route {
                 r#match: Some(everything),
                 action: Some(route::Action::Route(control_plane)),
+                request_body_buffer_limit: uint64(REQUEST_BUFFER_LIMIT),
                 ..Default::default()
             }],
             ..Default::default()

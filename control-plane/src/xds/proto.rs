@@ -19,6 +19,10 @@ pub fn uint32(value: u32) -> Option<protobuf::UInt32Value> {
     Some(protobuf::UInt32Value { value })
 }
 
+pub fn uint64(value: u64) -> Option<protobuf::UInt64Value> {
+    Some(protobuf::UInt64Value { value })
+}
+
 pub fn boolean(value: bool) -> Option<protobuf::BoolValue> {
     Some(protobuf::BoolValue { value })
 }

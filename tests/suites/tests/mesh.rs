@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use miroir_harness::{Bootstrap, Client, Cluster, Options, wait_until};
+use miroir_harness::{Bootstrap, Client, Cluster, Method, Options, wait_until};
 use miroir_suites::stats::envoy_stats;
 use miroir_suites::topology::topology;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ async fn an_existing_mesh_takes_the_filter() {
     index.update_settings(&json!({ "sortableAttributes": ["id"] })).await.unwrap();
     index.search(&json!({ "sort": ["id:desc"] })).await.unwrap();
 
+    a_long_body_may_come_fast(&cluster).await;
     a_cluster_of_the_mesh_is_used(&cluster).await;
     the_admin_api_is_elsewhere(&cluster).await;
 
@@ -51,6 +52,22 @@ async fn an_existing_mesh_takes_the_filter() {
         cluster.client().index("films").search(&json!({ "limit": 100 })).await.unwrap()["estimatedTotalHits"],
         60
     );
+}
+
+/// Faster than its pieces are worked on, so that Envoy reads more at once than its listener's limit.
+async fn a_long_body_may_come_fast(cluster: &Cluster) {
+    const COUNT: usize = 20_000;
+    let text = "x".repeat(1000);
+    let line = |id| format!("{}\n", json!({ "id": id, "text": text })).into_bytes();
+    let client = cluster.client();
+    let index = client.create_index("long", Some("id")).await.unwrap();
+    index.update_settings(&json!({ "searchableAttributes": ["id"] })).await.unwrap();
+    let body: Vec<u8> = (0..COUNT).flat_map(line).collect();
+    let path = index.path("/documents");
+    let answer = client.send(Method::POST, &path, Some("application/x-ndjson"), body).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    client.wait_for_success(&answer).await.unwrap();
+    assert_eq!(index.count().await.unwrap(), COUNT as u64);
 }
 
 /// The first node is reached by the cluster that the mesh has for it, the others by those that Miroir serves.
