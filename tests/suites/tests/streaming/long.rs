@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use miroir_harness::Cluster;
+use miroir_harness::{Bootstrap, Cluster, Options};
 use miroir_suites::stats::wasm_failures;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster;
 use crate::upload::{DOCUMENT, Upload, document, lines, prepare};
@@ -57,6 +57,30 @@ async fn a_body_of_120_mb_leaves_envoy_small() {
 #[ignore = "takes minutes: make stream"]
 async fn a_body_of_1_gb_leaves_envoy_small() {
     send(1_000_000_000, 20_000_000).await;
+}
+
+#[tokio::test]
+async fn a_nodes_answer_may_be_40_mb_long() {
+    const COUNT: u64 = 40;
+    for bootstrap in [Bootstrap::Standalone, Bootstrap::ExistingMesh] {
+        let options = Options { nodes: 1, replication_factor: 1, bootstrap, ..Options::default() };
+        let cluster = Cluster::start(options).await.unwrap();
+        let index = prepare(&cluster, "long").await;
+        let documents: Vec<Value> =
+            (0..COUNT).map(|id| json!({ "id": id, "text": "x".repeat(1_000_000) })).collect();
+        for some in documents.chunks(20) {
+            index.add_documents(some).await.unwrap();
+        }
+        let found = index.search(&json!({ "limit": COUNT })).await.unwrap();
+        assert!(
+            found["hits"].as_array().unwrap().iter().eq(&documents),
+            "{} hits",
+            found["hits"].as_array().unwrap().len()
+        );
+        let path = index.path(&format!("/documents?limit={COUNT}"));
+        let listed = cluster.client().get(&path).await.unwrap().ok().unwrap();
+        assert_eq!(listed["results"].as_array().unwrap().len() as u64, COUNT);
+    }
 }
 
 #[tokio::test]
