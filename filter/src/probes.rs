@@ -6,7 +6,7 @@ use std::time::Duration;
 use miroir_core::pace::Pace;
 use miroir_core::router::Kind;
 
-use crate::call;
+use crate::call::Caller;
 use crate::clock::now;
 
 /// Those that a root context has asked, by the host's token.
@@ -21,9 +21,9 @@ struct Asked {
 
 impl Prober {
     /// Asks what is due.
-    pub fn ask(&mut self, pace: &mut Pace) {
+    pub fn ask(&mut self, caller: &Caller, pace: &mut Pace) {
         while let Some(probe) = pace.next_probe() {
-            if let Some(token) = call::dispatch(&probe.call) {
+            if let Some(token) = caller.call(&probe.call) {
                 self.0.insert(token, Asked { node: probe.call.cluster, kind: probe.kind, since: now() });
             }
         }

@@ -1,5 +1,4 @@
-//! A client's request on its way: carries out by host calls what its exchange wants, for the stream that is the effective
-//! context.
+//! A client's request on its way: carries out by host calls what its exchange wants.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -10,7 +9,7 @@ use miroir_core::pace::Watch;
 use miroir_core::router::{self, Destination, Kind};
 use proxy_wasm::hostcalls;
 
-use crate::call;
+use crate::call::Caller;
 use crate::clock::now;
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
@@ -18,6 +17,9 @@ use crate::testaments;
 
 /// A request on its way.
 pub struct Request {
+    /// The id of the stream that it came by.
+    stream: u32,
+    caller: Rc<Caller>,
     cluster: Cluster,
     metrics: Rc<Metrics>,
     kind: Kind,
@@ -32,8 +34,10 @@ pub struct Request {
 
 impl Request {
     /// A request of which nothing was seen yet.
-    pub fn new(cluster: Cluster, metrics: Rc<Metrics>) -> Request {
+    pub fn new(stream: u32, caller: Rc<Caller>, cluster: Cluster, metrics: Rc<Metrics>) -> Request {
         Request {
+            stream,
+            caller,
             cluster,
             metrics,
             kind: Kind::Control,
@@ -76,7 +80,7 @@ impl Request {
     /// Takes the answer to a call.
     pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize) {
         let (Some(id), Some(exchange)) = (self.calls.remove(&token), &mut self.exchange) else { return };
-        let answer = call::answer(num_headers, body_size);
+        let answer = self.caller.answer(num_headers, body_size);
         if self.watch.is_timing()
             && let Ok(mut pace) = self.cluster.pace.try_borrow_mut()
         {
@@ -139,7 +143,7 @@ impl Request {
     }
 
     fn dispatch(&mut self, id: CallId, call: &Call) -> bool {
-        let Some(token) = call::dispatch(call) else { return false };
+        let Some(token) = self.caller.call(call) else { return false };
         self.calls.insert(token, id);
         if call.is_timed
             && let Ok(mut pace) = self.cluster.pace.try_borrow_mut()
@@ -156,6 +160,8 @@ impl Request {
         let headers = reply.headers.iter().chain(&self.reply_headers);
         let headers = headers.map(|(name, value)| (&**name, &**value)).collect();
         // Without a stream there is nobody to hear it.
-        let _ = hostcalls::send_http_response(reply.status.into(), headers, Some(&reply.body));
+        if hostcalls::set_effective_context(self.stream).is_ok() {
+            let _ = hostcalls::send_http_response(reply.status.into(), headers, Some(&reply.body));
+        }
     }
 }

@@ -8,6 +8,7 @@ use miroir_core::routing::Routing;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use crate::call::Caller;
 use crate::clock::now;
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
@@ -22,8 +23,8 @@ use crate::waiting::Waiting;
 pub const TICK: Duration = Duration::from_millis(250);
 
 /// One per configuration. Envoy makes a new one for every table it gets; requests that are under way keep theirs.
-#[derive(Default)]
 pub struct Root {
+    caller: Rc<Caller>,
     cluster: Option<Cluster>,
     metrics: Rc<Metrics>,
     teller: Teller,
@@ -31,18 +32,34 @@ pub struct Root {
     waiting: Rc<Waiting>,
     /// When it last did what it does now and then.
     last: Duration,
+    /// Whether Envoy wants to delete it.
+    is_ending: bool,
 }
 
 impl Root {
+    /// The one with this id, that has no configuration yet.
+    pub fn new(id: u32) -> Root {
+        Root {
+            caller: Rc::new(Caller::new(id)),
+            cluster: None,
+            metrics: Rc::default(),
+            teller: Teller::default(),
+            prober: Prober::default(),
+            waiting: Rc::default(),
+            last: Duration::ZERO,
+            is_ending: false,
+        }
+    }
+
     fn do_now_and_then(&mut self) {
         self.last = now();
-        self.teller.tell();
+        self.teller.tell(&self.caller);
         let Some(cluster) = &self.cluster else { return };
         if let Some(slow_nodes) = cluster.agree() {
             self.metrics.show_slow_nodes(slow_nodes);
         }
         if let Ok(mut pace) = cluster.pace.try_borrow_mut() {
-            self.prober.ask(&mut pace);
+            self.prober.ask(&self.caller, &mut pace);
         }
     }
 
@@ -55,10 +72,18 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
-        if self.is_probed(token, num_headers) || self.teller.answered(token, num_headers, body_size) {
+        if self.is_probed(token, num_headers)
+            || self.teller.answered(token, num_headers, body_size, &self.caller)
+        {
             return;
         }
         self.waiting.answered(token, num_headers, body_size);
+    }
+
+    /// It stays while answers are to come, although its streams are gone.
+    fn on_done(&mut self) -> bool {
+        self.is_ending = !self.caller.is_done();
+        !self.is_ending
     }
 }
 
@@ -83,15 +108,19 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if self.is_ending && self.caller.is_done() {
+            self.is_ending = false;
+            self.done();
+            return;
+        }
         if now().saturating_sub(self.last) >= TICK {
             self.do_now_and_then();
         }
-        // Last, since then the effective context is a stream.
         self.waiting.wake();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let request = Request::new(self.cluster.clone()?, self.metrics.clone());
+        let request = Request::new(id, self.caller.clone(), self.cluster.clone()?, self.metrics.clone());
         Some(Box::new(Stream::new(id, request, self.waiting.clone())))
     }
 

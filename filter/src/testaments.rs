@@ -1,12 +1,12 @@
-//! What requests that have ended still have to tell the control plane. The calls of a request end with it, so these are
-//! made by a root context, and made again until they are heard.
+//! What requests that have ended still have to tell the control plane. Nobody waits for it, so a root context tells it, and
+//! again until it is heard.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
 use miroir_core::exchange::Call;
 
-use crate::call;
+use crate::call::Caller;
 
 /// How many are told at once.
 const AT_ONCE: usize = 16;
@@ -27,10 +27,10 @@ pub struct Teller(HashMap<u32, Call>);
 
 impl Teller {
     /// Tells what is left.
-    pub fn tell(&mut self) {
+    pub fn tell(&mut self, caller: &Caller) {
         while self.0.len() < AT_ONCE {
             let Some(call) = LEFT.with_borrow_mut(VecDeque::pop_front) else { return };
-            match call::dispatch(&call) {
+            match caller.call(&call) {
                 Some(token) => self.0.insert(token, call),
                 None => return leave(call),
             };
@@ -38,10 +38,10 @@ impl Teller {
     }
 
     /// Takes the answer to a call of its own; `false` if it is to none.
-    pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize) -> bool {
+    pub fn answered(&mut self, token: u32, num_headers: usize, body_size: usize, caller: &Caller) -> bool {
         let Some(call) = self.0.remove(&token) else { return false };
         // One that is refused would be refused again.
-        let is_heard = call::answer(num_headers, body_size).is_some_and(|answer| answer.status < 500);
+        let is_heard = caller.answer(num_headers, body_size).is_some_and(|answer| answer.status < 500);
         if !is_heard {
             leave(call);
         }

@@ -41,27 +41,29 @@ impl Waiting {
     /// Wakes all.
     pub fn wake(&self) {
         let mut is_any_left = false;
-        for (stream, request) in self.all() {
-            on_behalf_of(stream, &request, |request| {
+        for request in self.all() {
+            if let Ok(mut request) = request.try_borrow_mut() {
                 request.hedge();
                 is_any_left |= request.is_waiting();
-            });
+            }
         }
         self.tick(is_any_left);
     }
 
     /// Takes the answer to a call that was made when its request was woken.
     pub fn answered(&self, token: u32, num_headers: usize, body_size: usize) {
-        for (stream, request) in self.all() {
-            if request.try_borrow().is_ok_and(|request| request.awaits(token)) {
-                on_behalf_of(stream, &request, |request| request.answered(token, num_headers, body_size));
+        for request in self.all() {
+            if let Ok(mut request) = request.try_borrow_mut()
+                && request.awaits(token)
+            {
+                request.answered(token, num_headers, body_size);
             }
         }
     }
 
-    fn all(&self) -> Vec<(u32, Rc<RefCell<Request>>)> {
+    fn all(&self) -> Vec<Rc<RefCell<Request>>> {
         let Ok(requests) = self.requests.try_borrow() else { return Vec::new() };
-        requests.iter().map(|(stream, request)| (*stream, request.clone())).collect()
+        requests.values().cloned().collect()
     }
 
     fn tick(&self, is_needed: bool) {
@@ -69,14 +71,5 @@ impl Waiting {
             // A stream's is that of its root.
             let _ = hostcalls::set_tick_period(if is_needed { TICK } else { root::TICK });
         }
-    }
-}
-
-/// Has a request act as if its stream were called.
-fn on_behalf_of(stream: u32, request: &RefCell<Request>, act: impl FnOnce(&mut Request)) {
-    if let Ok(mut request) = request.try_borrow_mut()
-        && hostcalls::set_effective_context(stream).is_ok()
-    {
-        act(&mut request);
     }
 }

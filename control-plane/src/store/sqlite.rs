@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use miroir_core::rebalance::{Epoch, Refused, Stale};
@@ -40,6 +41,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/aliases.sql"),
     include_str!("sqlite/requests.sql"),
 ];
+
+/// How long a store that was just let go of may stay locked: a process that was being started then has the lock's file open too,
+/// until it is executed.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked whether it still is.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A [`Store`] in one SQLite file, for one control plane.
 #[derive(Clone)]
@@ -122,13 +129,20 @@ fn lock(path: &Path) -> Result<Option<File>, StoreError> {
     name.push(".lock");
     let file = File::options().create(true).write(true).truncate(false).open(&name);
     let file = file.map_err(|error| StoreError::Backend(format!("{}: {error}", name.display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            let message = "another control plane uses this store; several need `task_store.backend: redis`";
-            Err(StoreError::Conflict(message.into()))
+    let deadline = Instant::now() + GRACE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let message =
+                    "another control plane uses this store; several need `task_store.backend: redis`";
+                return Err(StoreError::Conflict(message.into()));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(StoreError::Backend(format!("{}: {error}", name.display())));
+            }
         }
-        Err(TryLockError::Error(error)) => Err(StoreError::Backend(format!("{}: {error}", name.display()))),
     }
 }
 
