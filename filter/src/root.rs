@@ -108,9 +108,11 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if self.is_ending && self.caller.is_done() {
-            self.is_ending = false;
-            self.done();
+        if self.is_ending {
+            if self.caller.is_done() {
+                self.is_ending = false;
+                self.done();
+            }
             return;
         }
         if now().saturating_sub(self.last) >= TICK {
