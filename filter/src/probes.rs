@@ -23,8 +23,9 @@ impl Prober {
     /// Asks what is due.
     pub fn ask(&mut self, caller: &Caller, pace: &mut Pace) {
         while let Some(probe) = pace.next_probe() {
-            if let Some(token) = caller.call(&probe.call) {
-                self.0.insert(token, Asked { node: probe.call.cluster, kind: probe.kind, since: now() });
+            let since = now();
+            if let Some(token) = caller.call(&probe.call, since) {
+                self.0.insert(token, Asked { node: probe.call.cluster, kind: probe.kind, since });
             }
         }
     }

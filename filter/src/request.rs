@@ -143,12 +143,13 @@ impl Request {
     }
 
     fn dispatch(&mut self, id: CallId, call: &Call) -> bool {
-        let Some(token) = self.caller.call(call) else { return false };
+        let now = now();
+        let Some(token) = self.caller.call(call, now) else { return false };
         self.calls.insert(token, id);
         if call.is_timed
             && let Ok(mut pace) = self.cluster.pace.try_borrow_mut()
         {
-            self.watch.called(id, call, &self.cluster.latest.get(), &mut pace, now());
+            self.watch.called(id, call, &self.cluster.latest.get(), &mut pace, now);
         }
         true
     }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use miroir_core::exchange::Call;
 
 use crate::call::Caller;
+use crate::clock::now;
 
 /// How many are told at once.
 const AT_ONCE: usize = 16;
@@ -30,7 +31,7 @@ impl Teller {
     pub fn tell(&mut self, caller: &Caller) {
         while self.0.len() < AT_ONCE {
             let Some(call) = LEFT.with_borrow_mut(VecDeque::pop_front) else { return };
-            match caller.call(&call) {
+            match caller.call(&call, now()) {
                 Some(token) => self.0.insert(token, call),
                 None => return leave(call),
             };

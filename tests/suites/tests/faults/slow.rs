@@ -68,7 +68,6 @@ async fn one_slow_node_of_three_does_not_set_what_searches_take() {
     let options = Options { replication_factor: 2, shards: 16, controlled_ways: true, ..Options::default() };
     let cluster = Cluster::start(options).await.unwrap();
     let client = cluster.client();
-    // Made once: that takes a while, in which nothing else runs here, and so what passes the controlled ways is late.
     let envoy = Client::new(cluster.envoy_admin_url(), "");
     prepare(&cluster).await;
     latencies(&client, 0..300).await;
