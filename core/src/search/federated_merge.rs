@@ -163,7 +163,7 @@ fn write_hits(federation: &Federation, hits: &[Candidate], out: &mut Vec<u8>) ->
             text.push(b',');
         }
         let view = views.get(candidate.hit.query).ok_or(NotJson)?;
-        text = view.write(candidate.answer.hit_text(candidate.hit), text)?;
+        text = view.write(candidate.answer.hit_text(candidate.hit), candidate.hit.rank.as_ref(), text)?;
     }
     text.push(b']');
     *out = text;

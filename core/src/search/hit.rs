@@ -11,6 +11,7 @@ const SCORE: &[u8] = b"_rankingScore";
 const DETAILS: &[u8] = b"_rankingScoreDetails";
 const FORMATTED: &[u8] = b"_formatted";
 const MATCHES: &[u8] = b"_matchesPosition";
+const TAG: &[u8] = TAG_FIELD.as_bytes();
 
 /// How hits are to be read.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,9 @@ pub struct HitRank {
     pub values: Box<[Rule]>,
     /// The values of the distinct attribute, if one was named.
     pub distinct: Box<[DistinctValue]>,
+    /// Where the hit's text ends for a client, in bytes, if all that was added for merging comes after it. `None` if
+    /// the hit has to be looked through.
+    pub shown_end: Option<usize>,
 }
 
 /// A value of the distinct attribute, as Meilisearch tells values apart: numbers by value, strings by their
@@ -53,11 +57,14 @@ pub enum DistinctValue {
 /// # Errors
 /// [`NotJson`] if there is no object, or it lacks the score that was asked for.
 pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson> {
+    let start = hit.at();
     let mut score: Option<f64> = None;
     let mut details = None;
     let mut distinct = Vec::new();
+    let mut shown = Shown { end: Some(1), is_over: false };
     hit.object(|cursor, key| {
         let value = cursor.skip()?;
+        shown.take(key.name, cursor.at() - start);
         match key.name {
             SCORE => score = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
             DETAILS => details = Some(value),
@@ -81,7 +88,26 @@ pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson
         _ => Box::default(),
     };
     let key = if reading.by_details { detailed } else { RankKey::Score(score) };
-    Ok(HitRank { key, score, values, distinct: distinct.into() })
+    Ok(HitRank { key, score, values, distinct: distinct.into(), shown_end: shown.end })
+}
+
+/// What of a hit comes before all that was added for merging.
+struct Shown {
+    /// `None` if something that has to be looked at comes after it, or in between.
+    end: Option<usize>,
+    is_over: bool,
+}
+
+impl Shown {
+    /// Goes on to the next member, which ends at `end`.
+    fn take(&mut self, key: &[u8], end: usize) {
+        match key {
+            SCORE | DETAILS | TAG => self.is_over = true,
+            FORMATTED | MATCHES => self.end = None,
+            _ if self.is_over => self.end = None,
+            _ => self.end = self.end.and(Some(end)),
+        }
+    }
 }
 
 fn collect_distinct(value: &Value, path: &str, values: &mut Vec<DistinctValue>) {
@@ -125,7 +151,17 @@ impl HitView {
     ///
     /// # Errors
     /// [`NotJson`] if the hit is not an object.
-    pub fn write(&self, hit: &[u8], out: Vec<u8>) -> Result<Vec<u8>, NotJson> {
+    pub fn write(
+        &self,
+        hit: &[u8],
+        rank: Option<&HitRank>,
+        mut out: Vec<u8>,
+    ) -> Result<Vec<u8>, NotJson> {
+        if let Some(shown) = rank.and_then(|rank| hit.get(..rank.shown_end?)).filter(|_| self.is_plain()) {
+            out.extend_from_slice(shown);
+            out.push(b'}');
+            return Ok(out);
+        }
         let mut object = ObjectWriter::new(out);
         json::for_each_member(hit, |member| match member.key {
             SCORE if !self.score => {}
@@ -133,7 +169,7 @@ impl HitView {
             DETAILS if self.displayed.is_some() => self.write_details(member, &mut object),
             FORMATTED => self.write_formatted(member, &mut object),
             MATCHES if self.displayed.is_some() => self.write_matches(member, &mut object),
-            key if key == TAG_FIELD.as_bytes() => {}
+            TAG => {}
             key => match self.without.as_deref().and_then(|path| path_below(path, key)) {
                 None => object.member(member.text),
                 Some("") => {}
@@ -143,11 +179,16 @@ impl HitView {
         Ok(object.finish())
     }
 
+    /// Whether it shows the document and nothing else.
+    fn is_plain(&self) -> bool {
+        !self.score && !self.details && self.without.is_none()
+    }
+
     fn write_formatted(&self, member: Member, object: &mut ObjectWriter) {
         let mut formatted = ObjectWriter::new(Vec::with_capacity(member.value.len()));
         let written = json::for_each_member(member.value, |field| {
             let is_added = self.without.as_deref().is_some_and(|path| path_below(path, field.key).is_some());
-            if field.key != TAG_FIELD.as_bytes() && !is_added {
+            if field.key != TAG && !is_added {
                 formatted.member(field.text);
             }
         });
@@ -239,7 +280,11 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn shown(view: &HitView, hit: &str) -> String {
-        String::from_utf8(view.write(hit.as_bytes(), Vec::new()).unwrap()).unwrap()
+        let looked_through = view.write(hit.as_bytes(), None, Vec::new()).unwrap();
+        if let Ok(rank) = read_rank(&mut Cursor::new(hit.as_bytes()), &Reading::default()) {
+            assert_eq!(view.write(hit.as_bytes(), Some(&rank), Vec::new()).unwrap(), looked_through);
+        }
+        String::from_utf8(looked_through).unwrap()
     }
 
     #[test]
@@ -249,6 +294,23 @@ mod tests {
         assert_eq!(shown(&view, hit), r#"{"id":1,"t":"x","_formatted":{"id":"1"}}"#);
         let view = HitView { score: true, ..view };
         assert!(shown(&view, hit).ends_with(r#""_rankingScore":0.5}"#));
+    }
+
+    #[test]
+    fn wherever_what_was_added_stands_it_is_taken_out() {
+        for (hit, expected) in [
+            (r#"{"id":1,"_miroir_shard":"⸀","_rankingScore":0.5}"#, r#"{"id":1}"#),
+            (r#"{"id":1,"_miroir_shard":"⸀","t":"x","_rankingScore":0.5}"#, r#"{"id":1,"t":"x"}"#),
+            (r#"{"_miroir_shard":"⸀","_rankingScore":0.5}"#, "{}"),
+            (r#"{"id":1,"_rankingScoreDetails":{},"_rankingScore":0.5}"#, r#"{"id":1}"#),
+            (
+                r#"{"id":1,"_formatted":{"id":"1","_miroir_shard":"⸀"},"_rankingScore":0.5}"#,
+                r#"{"id":1,"_formatted":{"id":"1"}}"#,
+            ),
+            (r#"{"id":1,"_rankingScore":0.5,"t":"x"}"#, r#"{"id":1,"t":"x"}"#),
+        ] {
+            assert_eq!(shown(&HitView::default(), hit), expected);
+        }
     }
 
     #[test]

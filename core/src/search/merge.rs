@@ -155,7 +155,7 @@ fn write_hits(
         if place > 0 {
             text.push(b',');
         }
-        text = view.write(answer.hit_text(hit), text)?;
+        text = view.write(answer.hit_text(hit), hit.rank.as_ref(), text)?;
     }
     text.push(b']');
     *out = text;

@@ -129,7 +129,7 @@ fn write(
         if place > 0 {
             text.push(b',');
         }
-        text = view.write(neighbour.answer.hit_text(neighbour.hit), text)?;
+        text = view.write(neighbour.answer.hit_text(neighbour.hit), neighbour.hit.rank.as_ref(), text)?;
         if wanted.shows_details {
             let details = json!({ "vectorSort": { "order": 0, "similarity": neighbour.similarity } });
             text = with_member(text, "_rankingScoreDetails", &details);

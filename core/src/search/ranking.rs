@@ -115,6 +115,7 @@ mod tests {
             score: 0.0,
             values: Box::default(),
             distinct: Box::default(),
+            shown_end: None,
         };
         keys.iter().map(rank).collect()
     }
