@@ -64,11 +64,19 @@ pub fn read_rank(hit: &mut Cursor, reading: &Reading) -> Result<HitRank, NotJson
     let mut shown = Shown { end: Some(1), is_over: false };
     hit.object(|cursor, key| {
         let value = cursor.skip()?;
-        shown.take(key.name, cursor.at() - start);
         match key.name {
-            SCORE => score = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
-            DETAILS => details = Some(value),
+            SCORE => {
+                shown.is_over = true;
+                score = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            }
+            DETAILS => {
+                shown.is_over = true;
+                details = Some(value);
+            }
+            TAG => shown.is_over = true,
+            FORMATTED | MATCHES => shown.end = None,
             name => {
+                shown.extend(cursor.at() - start);
                 if let Some(rest) = reading.distinct.as_deref().and_then(|path| path_below(path, name))
                     && let Ok(value) = serde_json::from_slice::<Value>(value)
                 {
@@ -99,14 +107,9 @@ struct Shown {
 }
 
 impl Shown {
-    /// Goes on to the next member, which ends at `end`.
-    fn take(&mut self, key: &[u8], end: usize) {
-        match key {
-            SCORE | DETAILS | TAG => self.is_over = true,
-            FORMATTED | MATCHES => self.end = None,
-            _ if self.is_over => self.end = None,
-            _ => self.end = self.end.and(Some(end)),
-        }
+    /// A member that clients see ends at `end`.
+    fn extend(&mut self, end: usize) {
+        self.end = self.end.and(Some(end)).filter(|_| !self.is_over);
     }
 }
 
