@@ -154,12 +154,7 @@ impl HitView {
     ///
     /// # Errors
     /// [`NotJson`] if the hit is not an object.
-    pub fn write(
-        &self,
-        hit: &[u8],
-        rank: Option<&HitRank>,
-        mut out: Vec<u8>,
-    ) -> Result<Vec<u8>, NotJson> {
+    pub fn write(&self, hit: &[u8], rank: Option<&HitRank>, mut out: Vec<u8>) -> Result<Vec<u8>, NotJson> {
         if let Some(shown) = rank.and_then(|rank| hit.get(..rank.shown_end?)).filter(|_| self.is_plain()) {
             out.extend_from_slice(shown);
             out.push(b'}');
