@@ -4,7 +4,7 @@ use fastrand::Rng;
 use miroir_harness::Package;
 use serde_json::{Map, Value, json};
 
-use crate::corpus::INDEXES;
+use crate::corpus::{INDEXES, draw};
 use crate::query::Query;
 
 /// Makes up so many queries.
@@ -61,8 +61,10 @@ impl<'a> Generator<'a> {
         choices[self.random.usize(..choices.len())]
     }
 
-    fn document(&mut self) -> &Package {
-        &self.documents[self.random.usize(..self.documents.len())]
+    fn document(&mut self) -> &'a Package {
+        let round = self.random.u64(..);
+        let winner = self.documents.iter().min_by_key(|package| draw(round, package));
+        winner.expect("a document")
     }
 
     /// A few words in a row.
