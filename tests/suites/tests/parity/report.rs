@@ -20,7 +20,7 @@ impl Row {
     /// What is wrong with it, if anything is.
     ///
     /// Nothing may differ but where the engine itself is the cause (see [`engine`](crate::engine)), and how often it is
-    /// depends on the queries and on the catalogue of the day: bounded here, so that a class of queries which it answers
+    /// depends on the queries and on the documents: bounded here, so that a class of queries which it answers
     /// badly in parts is noticed.
     pub fn failure(&self) -> Option<String> {
         let most = |percent: usize| self.queries * percent / 100;
