@@ -60,22 +60,19 @@ pub async fn run() -> Result<Vec<Section>> {
         let mut loads = vec![load(&client, 1, Some(envoy)), load(&through, 1, Some(plain.pid()))];
         loads.extend(node_clients.iter().take(USUAL).map(|client| load(client, 1, None)));
         let rounds = alternate(&loads).await?;
-        let over = |rounds: &Rounds, nodes: &[Rounds]| Figure::of(rounds.over_the_slowest(nodes), "ms");
-        let ours = over(&rounds[0], &rounds[2..]);
-        for (name, rounds, over) in [
-            (format!("Miroir over {fan_out}"), &rounds[0], ours),
-            ("Envoy to 1 of them".into(), &rounds[1], over(&rounds[1], &rounds[2..])),
-        ] {
-            alone.row(
-                name,
-                [("p50", rounds.p50()), ("p99", rounds.p99()), ("p50 over the slowest node's", over)],
-            );
+        let over = |load: &Rounds| Figure::of(load.over_the_slowest(&rounds[2..]), "ms");
+        for (name, load) in
+            [(format!("Miroir over {fan_out}"), &rounds[0]), ("Envoy to 1 of them".into(), &rounds[1])]
+        {
+            let figures =
+                [("p50", load.p50()), ("p99", load.p99()), ("p50 over the slowest node's", over(load))];
+            alone.row(name, figures);
         }
         if fan_out == USUAL {
             let what = format!("CPU of Envoy at fan-out {fan_out}");
             loaded.target(what, Figure::times(ratio), Bound::AtMost(3.5));
             let what = format!("p50 at fan-out {fan_out} over the slowest node's");
-            alone.target(what, ours, Bound::AtMost(0.5));
+            alone.target(what, over(&rounds[0]), Bound::AtMost(0.5));
         }
     }
     Ok(vec![loaded, alone])
